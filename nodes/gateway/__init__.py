@@ -1,8 +1,8 @@
-"""The gateway: ordinary apps on this machine are served from the mesh.
+"""The gateway: serves ordinary apps on this machine from the mesh.
 
-    app -> HTTP on loopback      OpenAI's audio API, as every other server has it
-    gateway -> mesh              each request is a job for a producer, found and failed over as
-                                 `privox-client` does it
+    app -> HTTP on loopback      OpenAI's audio API
+    gateway -> mesh              each request is a job, dispatched with failover as by
+                                 `privox-client`
 
-`provider` makes the mesh a `speech.Provider`, so the pages are those of every producer.
+`provider` makes the mesh a `speech.Provider`, so the API is served by the code of every producer.
 """

@@ -1,4 +1,4 @@
-"""Access to a gateway: checked before anything else of a request.
+"""Access to a gateway: checked before anything else in a request.
 
 on loopback            programs of this machine, but no web pages (`same_origin`)
 with --keys            clients with a key whose quota is not used up, on loopback too
@@ -29,13 +29,13 @@ from privox_dht.speech_api.job_log import ServedJob
 log = logging.getLogger("privox.gateway")
 KEYLESS_PAGES = ("/asr", "/detect-language", "/status", "/synthesize", "/get_models", "/metrics")
 KEY_IN_FORM_PAGES = ("/stt", "/tts")  # Privox's pages, whose key may be a form field
-PUBLIC_PAGES = ("/", "/healthz")  # the page without its data, and the health
+PUBLIC_PAGES = ("/", "/healthz")  # the page without its data, and the health check
 PAGE_FILES = "/web/"  # the page's files
 BEARER = "bearer "
 
 
 class KeyFile:
-    """The keys in a file, which is read again when it has changed."""
+    """The keys in a file, which is read again whenever it has changed."""
 
     def __init__(self, path: Path) -> None:
         """
@@ -52,7 +52,7 @@ class KeyFile:
 
     @property
     def ring(self) -> KeyRing:
-        """The keys now; if the file cannot be read any more, those of before."""
+        """The keys now; if the file can no longer be read, the previous ones."""
         try:
             self._read()
         except ConfigError as exc:
@@ -157,7 +157,7 @@ class Access:
             self.check_address(quota_prefixes(request.remote) if request.remote else ())
 
     def _client(self, secret: str) -> str:
-        """The name of this key; "": no keys are needed here.
+        """The name of this key; "": this gateway needs no keys.
 
         Raises:
             RequestRejected: 401, it is unknown; 429, its quota is used up.

@@ -1,4 +1,4 @@
-"""The networks of `--allow`, which dialects without keys serve. Pure."""
+"""The networks of `--allow`, whose clients need no key. Pure."""
 
 import ipaddress
 from collections.abc import Iterable

@@ -4,8 +4,8 @@
     a request's key     -> its name; unknown: 401
     its quota           -> see `nodes.sound_quota`; used up: 429
 
-Keys are made by us, with 256 random bits, so a plain hash is safe. They are looked up by their
-hash, so the time of a look-up tells nothing.
+Keys are generated with 256 random bits, so a plain hash is safe. They are looked up by their hash,
+so timing reveals nothing.
 """
 
 import hashlib
@@ -41,7 +41,7 @@ def parse_keys(text: str) -> tuple[ApiKey, ...]:
     """The keys in a file; empty lines and those that begin with # are ignored.
 
     Raises:
-        ConfigError: a line is malformed, or a name is there twice.
+        ConfigError: a line is malformed, or a name occurs twice.
     """
     keys: dict[str, ApiKey] = {}
     for number, line in enumerate(text.splitlines(), 1):

@@ -1,10 +1,10 @@
-"""The certificate by which browsers trust the gateway's page: the owner's, or one that we make.
+"""The TLS certificate of the gateway's page: the owner's, or a self-signed one.
 
-    names, addresses -> a self-signed ECDSA P-256 certificate, kept in the state folder
-    kept one         -> used for as long as it is good for what this machine is called now
+    names, addresses -> a self-signed ECDSA P-256 certificate, stored in the state folder
+    stored one       -> used while it is valid for the current names of this machine
 
-Ed25519, which nodes have among themselves, is taken by no browser. A certificate that is not from
-an authority is asked about once: the fingerprint says that it is this one.
+Browsers do not accept Ed25519, which nodes use among themselves. They ask the user once whether to
+trust a self-signed certificate; its fingerprint can be compared then.
 """
 
 import ipaddress
@@ -25,18 +25,18 @@ from privox_dht.errors import ConfigError
 from privox_dht.interfaces import SOMEWHERE, source_towards
 
 FILE = "gateway-https.pem"  # the private key and the certificate
-LIFETIME = timedelta(days=800)  # Apple's systems take none of more than 825
-RENEW_BEFORE = timedelta(days=30)  # before its end
-CLOCK_SKEW = timedelta(days=1)  # that a browser's clock may be behind
-MAX_NAMES = 64  # in one certificate; a machine with more addresses is reached by these
+LIFETIME = timedelta(days=800)  # Apple's systems reject more than 825
+RENEW_BEFORE = timedelta(days=30)  # its end
+CLOCK_SKEW = timedelta(days=1)  # by which a browser's clock may be behind
+MAX_NAMES = 64  # in one certificate; further addresses of the machine are left out
 ANY_ADDRESS = ("0.0.0.0", "::")
 
 
 @dataclass(frozen=True, slots=True)
 class Names:
-    """What this machine is called."""
+    """The names and addresses of this machine."""
 
-    needed: tuple[str, ...]  # a kept certificate without one of these is made anew
+    needed: tuple[str, ...]  # a stored certificate without one of these is replaced
     others: tuple[str, ...] = ()  # such as addresses that change often
 
     @property
@@ -45,7 +45,7 @@ class Names:
 
 
 def names_of_this_machine(host: str) -> Names:
-    """Those by which browsers may reach it.
+    """The names and addresses by which browsers may reach it.
 
     Args:
         host: the address it listens on.
@@ -63,7 +63,7 @@ def names_of_this_machine(host: str) -> Names:
 
 
 def _addresses() -> list[str]:
-    """All addresses of this machine that can be typed into a browser, where they can be listed."""
+    """All addresses of this machine but link-local ones; none without `ifaddr`."""
     try:
         import ifaddr
     except ImportError:
@@ -103,7 +103,7 @@ def _general_name(name: str) -> x509.GeneralName:
 
 
 def is_valid(pem: bytes, needed: Iterable[str], now: datetime) -> bool:
-    """Whether a kept certificate can go on being used: it has these names, and time left."""
+    """Whether a stored certificate has these names, and time left."""
     try:
         certificate = x509.load_pem_x509_certificate(pem)
         san = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName)
@@ -115,10 +115,10 @@ def is_valid(pem: bytes, needed: Iterable[str], now: datetime) -> bool:
 
 
 def stored_certificate(folder: Path, names: Names) -> Path:
-    """The file with the certificate of this folder's node, made now if there is no good one.
+    """The file with the certificate in this folder, made now if there is no valid one.
 
     Raises:
-        ConfigError: the folder takes no file.
+        ConfigError: it cannot be written.
     """
     path, now = folder / FILE, datetime.now(UTC)
     try:
@@ -130,7 +130,7 @@ def stored_certificate(folder: Path, names: Names) -> Path:
 
 
 def tls_context(certificate: Path, private_key: Path) -> ssl.SSLContext:
-    """For a server that browsers call.
+    """The TLS context of a server for browsers.
 
     Raises:
         ConfigError: the files cannot be used.
@@ -142,7 +142,7 @@ def tls_context(certificate: Path, private_key: Path) -> ssl.SSLContext:
 
 
 def load_certificate(context: ssl.SSLContext, certificate: Path, private_key: Path) -> None:
-    """Have new connections use what these files hold now.
+    """Use these files, as they are now, for new connections.
 
     Raises:
         ConfigError: they cannot be used.

@@ -1,4 +1,4 @@
-"""Where the gateway listens, as `--gateway` says it."""
+"""Where the gateway listens, from its options."""
 
 import ipaddress
 from collections.abc import Iterable, Sequence
@@ -17,7 +17,7 @@ DEFAULT_HTTPS = f"0.0.0.0:{limits.GATEWAY_HTTPS_PORT}"
 
 @dataclass(frozen=True, slots=True)
 class WyomingConfig:
-    """Where a Wyoming server listens, and to whom."""
+    """Where a Wyoming server listens, and which clients it serves."""
 
     host: str = LOOPBACK  # the literal of an address; "0.0.0.0" and "::" are all
     port: int = gateway_limits.WYOMING_PORT  # 0: any that is free
@@ -27,13 +27,13 @@ class WyomingConfig:
 
 @dataclass(frozen=True, slots=True)
 class HttpsConfig:
-    """Where the gateway speaks TLS, and with which certificate."""
+    """Where the gateway listens for HTTPS, and with which certificate."""
 
-    folder: Path  # where a certificate of our own is kept
+    folder: Path  # where a self-signed certificate is stored
     host: str = LOOPBACK  # the literal of an address; "0.0.0.0" and "::" are all
     port: int = limits.GATEWAY_HTTPS_PORT  # 0: any that is free
-    certificate: Path | None = None  # PEM, with its chain; None: our own
-    private_key: Path | None = None  # PEM; None: it stands in the same file
+    certificate: Path | None = None  # PEM, with its chain; None: a self-signed one
+    private_key: Path | None = None  # PEM; None: it is in the same file
 
     @property
     def is_loopback(self) -> bool:
@@ -47,15 +47,15 @@ class GatewayConfig:
 
     host: str = LOOPBACK  # the literal of an address; "0.0.0.0" and "::" are all
     port: int = limits.GATEWAY_PORT  # 0: any that is free
-    keys: Path | None = None  # a file of keys, of which a request must have one
+    keys: Path | None = None  # a file of keys, one of which each request must have
     is_open: bool = False  # others may use it without a key
-    allow: tuple[Network, ...] = parse_networks(())  # whom dialects without keys are for
+    allow: tuple[Network, ...] = parse_networks(())  # addresses that dialects without keys serve
     keyless_seconds: int = gateway_limits.KEYLESS_SECONDS  # of sound in an hour, by address
     wyoming: WyomingConfig | None = None
     https: HttpsConfig | None = None
     privox_ports: tuple[int, int] | None = None  # for STT and for TTS, at `host`
-    identify: bool = False  # tell producers the node's key
-    wait: float = limits.WAIT  # seconds a job goes on asking while the mesh cannot
+    identify: bool = False  # prove the node's peer id to producers
+    wait: float = limits.WAIT  # seconds a job retries while no producer can do it
 
     @property
     def is_loopback(self) -> bool:
@@ -70,7 +70,7 @@ def parse_gateway(
     allow: Iterable[str] = (),
     keyless_seconds: int = gateway_limits.KEYLESS_SECONDS,
 ) -> GatewayConfig:
-    """`address:port`, or one of them, and who may use it.
+    """Parse `address:port`, or one of them; and who may use it.
 
     Raises:
         ConfigError: it is neither, or others would reach it without a key.
@@ -85,7 +85,7 @@ def parse_gateway(
 def parse_https(
     text: str, gateway: GatewayConfig, folder: Path, certificate: Path | None, key: Path | None
 ) -> HttpsConfig:
-    """`address:port`, or one of them, and the certificate.
+    """Parse `address:port`, or one of them; and the certificate.
 
     Raises:
         ConfigError: it is neither, or others would reach it without a key of the gateway's.
@@ -99,16 +99,16 @@ def parse_https(
 
 def _unprotected(flag: str, text: str) -> ConfigError:
     return ConfigError(
-        f"{flag} {text}: others would reach it, so it wants --keys (privox-node key NAME"
+        f"{flag} {text}: other machines could use it: give --keys FILE (privox-node key NAME"
         " --keys FILE makes one), or --open to serve everybody"
     )
 
 
 def parse_wyoming(text: str, allow: Iterable[str] = ()) -> WyomingConfig:
-    """`address:port`, or one of them, and the networks that are served.
+    """Parse `address:port`, or one of them; and the networks that are served.
 
     Raises:
-        ConfigError: it is neither, or a network is none.
+        ConfigError: it is neither, or a network is malformed.
     """
     host, port = _parse(text, gateway_limits.WYOMING_PORT, "--wyoming")
     return WyomingConfig(host, port, parse_networks(allow))
@@ -145,7 +145,7 @@ def _parse(text: str, default_port: int, flag: str) -> tuple[str, int]:
 
 
 def _split(text: str) -> tuple[str, str]:
-    """Resolver and port, each empty where it is not given."""
+    """Host and port, each empty if it is not given."""
     if text.isdigit():
         return "", text
     if text.endswith("]") or (text.count(":") > 1 and not text.startswith("[")):

@@ -1,7 +1,7 @@
-"""What the gateway's older dialects share: a form or fields in, a whole transcript or sound out.
+"""What the gateway's other dialects share: a form or fields in, a whole transcript or sound out.
 
-A dialect is one file: its names of fields, and the form of its answers. It adds its pages with
-`Dialects.add`; errors, a busy mesh included, are answered in its own form.
+A dialect is one module: the names of its fields and the format of its answers. It adds its pages
+with `Dialects.add`; errors, such as a busy mesh, are answered in its own format.
 """
 
 from collections.abc import Mapping, Sequence
@@ -39,7 +39,7 @@ YES = ("1", "true", "yes", "on")
 
 
 class Dialects:
-    """The pages of older dialects at a server, all of them answered by one provider."""
+    """The pages of all dialects of a server, answered by one provider."""
 
     def __init__(
         self, server: SpeechServer, provider: Provider, bounds: RequestLimits, access: Access

@@ -1,7 +1,7 @@
-"""The gateway as a part of a node: the mesh behind ordinary HTTP on this machine.
+"""The gateway service of a node: the mesh behind ordinary HTTP on this machine.
 
 async with Gateway(config, directory):     entering returns when it listens
-    ...                                    leaving ends its jobs
+    ...                                    leaving cancels its jobs
 """
 
 from __future__ import annotations
@@ -71,8 +71,8 @@ class Gateway(Service):
         """
         Args:
             directory: of the node that the gateway runs in.
-            own: that node's own engines.
-            joined: set once that node has joined; None: it starts its own mesh.
+            own: the engines of that node.
+            joined: set once that node has joined; None: it starts a mesh of its own.
             identity: of that node, if it proves itself to producers (--identify).
         """
         self._identity = identity
@@ -138,7 +138,7 @@ class Gateway(Service):
         return {"privox_ports": self.privox.status()}
 
     def owner_status(self) -> Mapping[str, Any]:
-        """For `privox-node status`: its URLs, the mesh, its jobs."""
+        """For `privox-node status`: URLs, the mesh, jobs."""
         urls = [f"http://{join_host(self.config.host, self.port)}/"]
         urls += [self.https.url] if self.config.https else []
         return {**self.page.mesh_json(), "urls": urls, "outcomes": self.server.jobs.status()}
@@ -159,7 +159,7 @@ class Gateway(Service):
     def _wyoming(self, config: WyomingConfig, access: Access) -> WyomingServer:
         """
         Raises:
-            ConfigError: what it needs is not installed.
+            ConfigError: a package that it needs is not installed.
         """
         with needed_by("--wyoming", "gateway"):
             from nodes.gateway.wyoming_server import WyomingServer

@@ -7,21 +7,21 @@ MAX_SECONDS = 6 * 3600.0  # seconds of one recording, where its length is known 
 # long film twice over
 QUEUE_WAIT = 60.0  # seconds a request waits for its turn: apps wait for minutes, and some
 # do not come back for a day after a rejection
-QUEUE_PLACES = 256  # requests that wait for one service
-CONNECTIONS = 2048  # held at once; plain HTTP costs about 20 KB each. A request that is
-# rejected with a Retry-After needs one, too
-KEEPALIVE = 75.0  # seconds that an app's idle connection stays, as web servers have it: one
-# that ends in the moment in which it is used again is an error to the app
-OWN_UPLOAD = 2 * MIB  # bytes that the node's own engines take while others are there: a
-# minute of 16 kHz 16-bit sound; longer ones are faster with many producers
+QUEUE_PLACES = 256  # requests that may wait for one service
+CONNECTIONS = 2048  # open at a time; plain HTTP costs about 20 KB each, also for a request that is
+# rejected with a Retry-After
+KEEPALIVE = 75.0  # seconds that an app's idle connection stays open, as in web servers: an app that
+# reuses one just when it is closed gets an error
+OWN_UPLOAD = 2 * MIB  # bytes of a recording for the node's own engines if there are others: a
+# minute of 16 kHz 16-bit sound; many producers do longer ones faster
 REFRESH_EVERY = 15.0  # seconds between two look-ups of producers: a third of the time between
 # two announcements
 REFRESH_WAIT = 3.0  # seconds that a request waits for a look-up while no producer is known
 KEY_SECONDS = 3600  # of sound in an hour for a key, unless its line names another number
 KEYLESS_SECONDS = 21_600  # of sound in an hour for an address without a key: a household, and
 # two films
-SHOWN_PRODUCERS = 100  # producers that its page lists; the others are only counted
-WYOMING_PORT = 10300  # TCP; where Home Assistant looks for speech to text
+SHOWN_PRODUCERS = 100  # producers listed on the page; the others are only counted
+WYOMING_PORT = 10300  # TCP; Home Assistant's default for speech to text
 WYOMING_LINE = 64 * KIB  # bytes of an event without its payload; the longest are texts
 WYOMING_PAYLOAD = 1 * MIB  # bytes of sound in one event; a tenth of a second is usual
 WYOMING_TEXT = 64 * KIB  # characters of one streamed text: an hour of speech

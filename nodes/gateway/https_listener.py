@@ -1,7 +1,7 @@
-"""The gateway by TLS, for browsers on other machines: they give the microphone to https only.
+"""The gateway over HTTPS, for browsers on other machines: only HTTPS pages get the microphone.
 
 async with HttpsListener(config, server) as listener:     it listens at `listener.port`
-    ...                                                   a renewed certificate is taken by itself
+    ...                                                   a renewed certificate is used by itself
 """
 
 import asyncio
@@ -26,11 +26,11 @@ from privox_dht.http.http_server import HttpServer
 from privox_dht.http.listener import bind
 
 log = logging.getLogger("privox.gateway")
-RENEWAL_CHECK = 3600.0  # seconds between two looks at the files: certificates last for weeks
+RENEWAL_CHECK = 3600.0  # seconds between two checks of the files: certificates last for weeks
 
 
 class HttpsListener:
-    """A second way into a server that is entered."""
+    """Another listener of a server that is entered."""
 
     def __init__(self, config: HttpsConfig, server: HttpServer) -> None:
         self._config, self._server = config, server
@@ -62,17 +62,17 @@ class HttpsListener:
 
     @property
     def url(self) -> str:
-        """Where others reach it."""
+        """The URL for other machines."""
         host = self._config.host
         if host in ANY_ADDRESS:
             host = self._names.needed[-1]
         return f"https://{join_host(host, self.port)}/"
 
     def _files(self) -> tuple[Path, Path]:
-        """The certificate and its key: the owner's, or our own.
+        """The certificate and its key: the owner's, or a self-signed one.
 
         Raises:
-            ConfigError: there can be none.
+            ConfigError: it cannot be stored.
         """
         config = self._config
         if config.certificate is not None:
@@ -81,20 +81,20 @@ class HttpsListener:
         return kept, kept
 
     async def _renew(self) -> None:
-        """Use what the files hold, whenever that has changed."""
+        """Use the files again whenever they have changed."""
         while True:
             await asyncio.sleep(RENEWAL_CHECK)
             self.renew()
 
     def renew(self) -> None:
-        """Look at the files now; where they cannot be used, the ones of before are kept."""
+        """Check the files now; if they cannot be used, keep the previous certificate."""
         try:
             certificate, private_key = self._files()
             if (fingerprint := fingerprint_of(certificate)) == self.fingerprint:
                 return
             load_certificate(self._context, certificate, private_key)
         except ConfigError as exc:
-            log.error("the certificate was not renewed: %s", exc)
+            log.error("the certificate was not renewed, the old one stays in use: %s", exc)
             return
         self.fingerprint = fingerprint
         log.info("the certificate's SHA-256 fingerprint is %s from now on", fingerprint)

@@ -9,7 +9,7 @@ BUCKETS = (0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 1800.0)
 
 
 class JobDurations:
-    """Of the jobs of one service that were done; failures are not counted."""
+    """The durations of the jobs of one service that were done, without failures."""
 
     def __init__(self) -> None:
         self._counts = [0] * (len(BUCKETS) + 1)

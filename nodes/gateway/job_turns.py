@@ -1,6 +1,6 @@
-"""Waiting for a turn at the gateway: the shell around `queue`, which decides.
+"""Requests wait for their turn at the gateway; `queue` decides whose it is.
 
-async with turns.enter(client, wait):     a turn, perhaps after `wait` seconds
+async with turns.enter(client, wait):     a turn, after `wait` seconds at most
     ...                                    held until the context is left
 """
 

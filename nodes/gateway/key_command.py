@@ -1,4 +1,4 @@
-"""`privox-node key NAME`: a new key for a gateway, shown once; the file has its hash."""
+"""`privox-node key NAME`: makes a key for a gateway; the file stores only its hash."""
 
 import secrets
 from pathlib import Path
@@ -12,7 +12,7 @@ from privox_dht.cli.options import ENVIRONMENT, config_option
 from privox_dht.cli.output import to_stdout
 from privox_dht.errors import ConfigError
 
-PREFIX = "privox-"  # so that a key that is found can be recognised
+PREFIX = "privox-"  # so that leaked keys can be recognised
 
 
 @click.command(context_settings={"auto_envvar_prefix": ENVIRONMENT})
@@ -21,21 +21,21 @@ PREFIX = "privox-"  # so that a key that is found can be recognised
     "--keys",
     required=True,
     type=click.Path(dir_okay=False, path_type=Path),
-    help="The file to add it to; made if there is none.",
+    help="The file to add it to; created if there is none.",
 )
 @click.option(
     "--seconds",
     default=gateway_limits.KEY_SECONDS,
     show_default=True,
     type=click.IntRange(1, 9_999_999),
-    help="Of sound that it may bring in an hour.",
+    help="Of sound that may be sent with it in an hour.",
 )
 @config_option
 def key(name: str, keys: Path, seconds: int) -> None:
     """Make a key for apps that use the gateway, and print it.
 
-    The file holds its hash only. A gateway that runs takes it at once; to take a key back, delete
-    its line.
+    The file stores its hash only. A running gateway accepts it at once; to revoke a key, delete its
+    line.
     """
     try:
         secret = add_key(keys, name, seconds)
@@ -45,10 +45,10 @@ def key(name: str, keys: Path, seconds: int) -> None:
 
 
 def add_key(path: Path, name: str, seconds: int) -> str:
-    """A new key, whose hash is in the file from now on.
+    """Make a key and add its hash to the file.
 
     Raises:
-        ConfigError: the file cannot be read or written, or the name is none or is there already.
+        ConfigError: the file cannot be read or written, or the name is malformed or taken.
     """
     secret = PREFIX + secrets.token_urlsafe(32)
     try:

@@ -1,6 +1,6 @@
 """A TCP server for dialects without keys: clients are admitted by their address.
 
-connect    from an address outside --allow, or one connection too many: closed
+connect    closed at once from an address outside --allow, or if there are too many connections
 session    until either side ends it; one that breaks the protocol is closed and counted
 """
 

@@ -1,4 +1,4 @@
-"""Which engines a mesh has, from the records and voices that were found. Pure.
+"""The engines of a mesh, from the records and voices that were found. Pure.
 
 records, voices -> engines_of    each engine once, merged from all producers that have it
 records         -> slots         how many jobs of a service they can do at a time
@@ -55,7 +55,7 @@ def _by_producer(records: Iterable[Record], service: str, what: str) -> dict[byt
 
 
 def _merged(records: Sequence[Record], voices: Voices) -> EngineInfo:
-    """One engine, as all who have it say."""
+    """One engine, merged from the records of all producers that have it."""
     first = records[0]
     models = [model for record in records for model in record.models]
     spoken: dict[str, str] = {}

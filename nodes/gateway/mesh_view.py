@@ -1,4 +1,4 @@
-"""What the gateway knows of the mesh: looked up regularly, so that no request waits for it.
+"""The gateway's view of the mesh: looked up regularly, so that requests need not wait for it.
 
 view.records   of the producers of STT and TTS, some seconds old
 view.engines   what they can do together
@@ -21,7 +21,7 @@ log = logging.getLogger("privox.gateway")
 
 
 class MeshView:
-    """The records of other producers, looked up again and again while `run` runs.
+    """The records of other producers, looked up regularly while `run` runs.
 
     Args:
         own: our own peer id, which is left out; "": none.
@@ -71,9 +71,9 @@ class MeshView:
             self._on_change()
             await self._refresh_voices()
         except JobError as exc:
-            log.debug("the mesh was not looked up: %s", exc)
+            log.debug("looking up the producers failed: %s", exc)
         except Exception as exc:
-            log_bug("looking at the mesh", exc)
+            log_bug("looking up the producers", exc)
 
     async def _refresh_voices(self) -> None:
         """Ask the producers whose records do not list all their voices, once each."""

@@ -18,7 +18,7 @@ from privox_dht.speech import SERVICES
 from privox_dht.speech_api.job_log import OUTCOMES, JobLog
 
 PREFIX = "privox_gateway"
-GAUGES = {  # what a provider's status says of each service
+GAUGES = {  # of a provider's status, by service
     "producers": "Producers on the mesh that were known a moment ago.",
     "slots": "Jobs that these can do at a time.",
     "idle": "Of these, the ones that were free.",

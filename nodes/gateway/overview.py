@@ -1,4 +1,4 @@
-"""The mesh for people: each producer once, with all that it does. Pure.
+"""The mesh as the page shows it: each producer once, with all its services. Pure.
 
 records, own engines -> producers    the idle ones first
 producers            -> services     how many do each, and their slots
@@ -14,7 +14,7 @@ from privox_dht.speech import SERVICES, EngineInfo
 from privox_dht.speech_api.job_log import SHORT_ID
 
 Json = dict[str, Any]
-COUNTED = ("running", "waiting")  # what the gateway counts for each service
+COUNTED = ("running", "waiting")  # jobs that the gateway counts for each service
 
 
 def overview(

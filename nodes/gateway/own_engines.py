@@ -1,7 +1,7 @@
-"""The engines of the gateway's own node: the sound does not leave the machine.
+"""The engines of the gateway's own node, with which the sound does not leave the machine.
 
-They get a job if they can do it and are idle. A long recording goes to the whole mesh, which they
-are a part of. Where there is no other producer, jobs wait for them.
+They get a job if they can do it and are idle. A long recording goes to the whole mesh, which
+includes them. If there is no other producer, jobs wait for them.
 """
 
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence

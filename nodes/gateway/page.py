@@ -50,7 +50,7 @@ class Page:
     def __init__(self, server: SpeechServer, provider: MeshProvider) -> None:
         self._provider, self._jobs = provider, server.jobs
         self._files = page_files()
-        self.https_port: int | None = None  # where the same page is served by TLS; None: nowhere
+        self.https_port: int | None = None  # of the same page over HTTPS; None: it is not served so
         server.add_page("GET", "/", self._index)
         server.add_page("GET", "/web/{name}", self._file)
         server.add_page("GET", "/mesh.json", self._mesh)

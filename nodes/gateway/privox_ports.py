@@ -1,12 +1,12 @@
-"""Privox's two ports: its pull producers become providers, its socket consumers are served.
+"""Privox's two ports: its pull producers get jobs, its socket consumers are served.
 
     port -> who                          the other side answers within 5 s, or is disconnected
     consumer -> header, recording        ack before the recording, then the text; nak: rejected
     consumer -> header with a text       8 digits and a WAV file; nak: rejected
     producer                             see `pull_producers`
 
-It is plain text without authentication, so only the addresses of --allow are served. An error after
-`ack` closes the connection: it could be taken for a transcript.
+The protocol has neither encryption nor authentication, so only the addresses of --allow are served.
+An error after `ack` closes the connection, since a message could be taken for a transcript.
 """
 
 import asyncio
@@ -47,7 +47,7 @@ from privox_dht.speech_api.model_selection import validate_language
 
 log = logging.getLogger("privox.gateway")
 T = TypeVar("T")
-ZIP_ENTRY = "sample.wav"  # what a recording is called inside a ZIP file, which some consumers send
+ZIP_ENTRY = "sample.wav"  # the recording in the ZIP file that some consumers send
 
 
 class PrivoxPorts:
@@ -102,7 +102,7 @@ class PrivoxPorts:
 
     @property
     def broken(self) -> Mapping[str, int]:
-        """Connections that broke the rules, by reason."""
+        """Connections that broke the protocol, by reason."""
         stt_port, tts_port = (server.broken for server in self._servers)
         return stt_port + tts_port
 
@@ -175,7 +175,7 @@ async def _until_disconnect(reader: asyncio.StreamReader, work: Coroutine[Any, A
     try:
         await asyncio.wait([doing, over], return_when=asyncio.FIRST_COMPLETED)
         if not doing.done():
-            raise ConnectionResetError("the client hung up")
+            raise ConnectionResetError("the client disconnected")
         return doing.result()
     finally:
         for task in (doing, over):

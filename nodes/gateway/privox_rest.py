@@ -1,4 +1,4 @@
-"""Privox's own API of old, in plain text and WAV.
+"""Privox's HTTP API, in plain text and WAV.
 
     POST /stt    a form: file, key, quality, language, xlate     -> the text
     POST /tts    a form or JSON: text, key, voice, language      -> a WAV file, as it is spoken
@@ -64,7 +64,7 @@ class PrivoxRest:
             if not stream.begun:
                 raise
             job.ended(exc)
-            return stream.abort()  # half a sound is never taken for a whole one
+            return stream.abort()  # so that the client does not take it for complete
         return await stream.close()
 
     def _model(self, quality: str) -> str:

@@ -1,4 +1,4 @@
-"""The protocol of Privox's ports, read within bounds: plain text without line ends.
+"""The protocol of Privox's ports, read within limits: plain text without line ends.
 
     port -> who              the other side answers: a letter, and a key of 16 characters
     c...      a pull producer: it waits for jobs, and answers `ping` with `pong` meanwhile
@@ -94,10 +94,10 @@ async def read_identity(reader: asyncio.StreamReader) -> str:
         async with asyncio.timeout(gateway_limits.PRIVOX_WHO):
             data = await reader.readexactly(IDENTITY)
     except (TimeoutError, asyncio.IncompleteReadError) as exc:
-        raise BadMessage("who", "it does not say what it is") from exc
+        raise BadMessage("who", "it did not answer `who` in time") from exc
     kind = data[:1].decode("latin-1")
     if kind not in (PRODUCER, CONSUMER):
-        raise BadMessage("who", "it is something else")
+        raise BadMessage("who", "it is neither a producer nor a consumer")
     return kind
 
 
@@ -141,6 +141,6 @@ async def read_bytes(reader: asyncio.StreamReader, size: int, within: float) -> 
         except TimeoutError as exc:
             raise BadMessage("slow", "nothing came") from exc
         if not piece:
-            raise BadMessage("end", "it hung up in the middle")
+            raise BadMessage("end", "it disconnected in mid-message")
         got += piece
     return bytes(got)

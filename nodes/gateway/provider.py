@@ -49,12 +49,12 @@ _ADMITTED: ContextVar[Offer] = ContextVar("admitted")  # the offer of the job th
 
 
 class MeshProvider:
-    """A `speech.Provider` that has its work done by a mesh.
+    """A `speech.Provider` whose work is done by a mesh.
 
     Args:
-        wait: seconds that a job goes on while all producers are busy, or the last one is lost.
+        wait: seconds that a job retries while all producers are busy, or the last one is lost.
         own: the engines of this node, which are preferred.
-        joined: set once the node has joined the mesh; None: it starts its own.
+        joined: set once the node has joined the mesh; None: it starts a mesh of its own.
     """
 
     def __init__(
@@ -103,7 +103,7 @@ class MeshProvider:
 
     @property
     def records(self) -> Sequence[Record]:
-        """Of the other producers, some seconds old."""
+        """The records of the other producers, some seconds old."""
         return self._view.records
 
     @property
@@ -182,8 +182,8 @@ class MeshProvider:
         self, service: str, request: TranscriptionRequest | SpeechRequest, is_long: bool
     ) -> AsyncGenerator[LocalWorker | None]:
         """The local worker for a job; None: the mesh should do it. Our own engines are preferred.
-        Privox's producers load their model for each job, so they only get jobs that name them, or
-        for which no other producer is there or idle."""
+        Privox's producers load their model for each job, so they get only jobs that name them, or
+        for which no other producer is found or idle."""
         alone = not self._view.offers(service)
         named = request.model.partition(":")[0] == PULLED
         pulled = named or alone or not mesh_engines.idle(self._view.records, service)
@@ -204,7 +204,7 @@ class MeshProvider:
         self, upload: BinaryIO, request: TranscriptionRequest
     ) -> AsyncGenerator[AudioInfo | Segment]:
         """Segments as they come if the request is streamed, none twice even if a producer is lost;
-        else those of the producer that did all of it, without joints."""
+        else those of the last producer, without joints."""
         options = TranscriptionOptions.of(
             request, max_seconds=gateway_limits.MAX_SECONDS, wait=self._wait
         )
@@ -243,13 +243,13 @@ class MeshProvider:
 
 
 def _set_producers(*peer_ids: str) -> None:
-    """Note which producers do the job of this task."""
+    """Set the producers of this task's job."""
     if (offer := _ADMITTED.get(None)) is not None:
         offer.producers = peer_ids
 
 
 async def _with_producers_set(events: AsyncGenerator[JobEvent[T]]) -> AsyncGenerator[JobEvent[T]]:
-    """The same events; the producers are noted."""
+    """The same events; sets the job's producers."""
     async with aclosing(events):
         async for event in events:
             match event:
@@ -264,7 +264,7 @@ async def sounds_of(file: AsyncGenerator[bytes]) -> AsyncGenerator[AudioChunk]:
     """The sound in a streamed WAV file.
 
     Raises:
-        EngineFailed: it is none, or not 16-bit mono.
+        EngineFailed: it is not WAV, or not 16-bit mono.
     """
     head, rate, odd = b"", 0, b""
     async for piece in file:
@@ -274,7 +274,7 @@ async def sounds_of(file: AsyncGenerator[bytes]) -> AsyncGenerator[AudioChunk]:
             if form is None and len(head) < wav_header.LONGEST_HEADER:
                 continue
             if form is None or not form.is_plain or form.rate <= 0:
-                raise EngineFailed("the producer answered with another kind of sound")
+                raise EngineFailed("the producer did not answer with 16-bit mono WAV")
             rate, piece = form.rate, head[form.begins :]
         pcm = odd + piece
         whole = len(pcm) - len(pcm) % wav_header.SAMPLE

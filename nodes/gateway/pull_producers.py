@@ -1,8 +1,8 @@
-"""Privox's old pull producers as providers: each is connected to us, and does one job at a time.
+"""Privox's pull producers as providers: each connects to us, and does one job at a time.
 
     port -> header, then the recording      -> ack before the recording, then the text
     port -> header with a text              -> ack, 8 digits, a WAV file
-    port -> ping                            -> pong; while there is nothing to do
+    port -> ping                            -> pong, while it is idle
 
 A text has no end mark (Privox's own farm took its first 255 bytes). So `ping` is sent as soon as
 its first bytes come: all that comes before the `pong` is the text.
@@ -40,7 +40,7 @@ MODELS = ("tiny", "base", "small", "medium", "large")  # of Whisper; all of them
 DEFAULT_MODEL = "base"
 VOICE_MODEL, VOICE = "tts_models/en/vctk/vits", "p236"  # the defaults of their programs
 LANGUAGE = "en"  # the default; they do not detect it
-FAILED = "local client error"  # how an error of their programs begins
+FAILED = "local client error"  # the start of an error of their programs
 HEADER = 900  # bytes of a header with a text; they read at most 1,024 at once
 CHECK_EVERY = 1.0  # seconds between two checks whether it has disconnected
 PING_AFTER = 2.0  # seconds without a text after which it is pinged
@@ -131,8 +131,8 @@ class PullProducer:
 
     @asynccontextmanager
     async def _job(self) -> AsyncIterator[None]:
-        """Its one job at a time. An error or a cancellation closes the connection: the protocol has
-        no other way to cancel a job."""
+        """One job at a time. An error or a cancellation closes the connection: the protocol has no
+        other way to cancel a job."""
         async with self._turn:
             try:
                 yield
@@ -162,7 +162,7 @@ class PullProducer:
                 async with asyncio.timeout(max(0.0, wait)):
                     piece = await self._reader.read(relay_limits.SPLICE_CHUNK)
             if piece == b"":
-                raise BadMessage("end", "it hung up in the middle")
+                raise BadMessage("end", "it disconnected in mid-message")
             said += piece or b""
             if len(said) > gateway_limits.PRIVOX_TEXT:
                 raise BadMessage("size", "a text that is too long")

@@ -39,7 +39,7 @@ class JobQueue:
     """The requests for one service.
 
     Args:
-        places: requests that may wait.
+        places: requests that may wait at a time.
     """
 
     def __init__(self, places: int = gateway_limits.QUEUE_PLACES) -> None:

@@ -38,7 +38,7 @@ def check_own_page(host: str | None, origin: str | None) -> None:
     Raises:
         RequestRejected: 403.
     """
-    own = [f"{scheme}://{host}" for scheme in ("http", "https")]  # by a proxy it may be either
+    own = [f"{scheme}://{host}" for scheme in ("http", "https")]  # behind a proxy it may be either
     if origin is not None and (host is None or origin not in own):
         raise RequestRejected(
             f"pages of {origin[:64]!r} may not use this server", status=403, code="foreign_origin"

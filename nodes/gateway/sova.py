@@ -1,4 +1,4 @@
-"""SOVA's dialect, as its own programs and its clients have it.
+"""SOVA's dialect, as its programs and clients use it.
 
     POST /asr           a form with `audio_blob`
          -> {"response_code": 0, "r": [{"response_code": 0, "response": [{"text": ...}]}]}

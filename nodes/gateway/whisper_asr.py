@@ -38,7 +38,7 @@ RATE = 16_000  # Hz of a file without a header
 SECOND = RATE * wav_header.SAMPLE  # bytes
 MAX_RAW = int(gateway_limits.MAX_SECONDS) * SECOND
 DETECTED_IN = 30 * SECOND  # bytes from which the language is detected, as Whisper does
-NO_PROBABILITY = Word("", 0.0, 0.0).probability  # of a word whose engine gives no probability
+NO_PROBABILITY = Word("", 0.0, 0.0).probability  # of a word if its engine gives none
 FRAMING = 64 * limits.KIB  # bytes of a form beside its file
 
 

@@ -1,5 +1,5 @@
-"""The languages that Whisper knows: what an engine that says "any" has, and their English names,
-by which older servers call them. Pure."""
+"""The languages that Whisper supports, assumed of an engine for "any" language, and their English
+names, which older servers use. Pure."""
 
 from privox_dht import languages
 
@@ -23,7 +23,7 @@ TAGS = {name: code for code, name in NAMES.items()}
 
 
 def english_name(tag: str) -> str:
-    """What a language is called; its tag, where Whisper does not know it."""
+    """The English name of a language; its tag if Whisper does not support it."""
     return NAMES.get(languages.primary(tag), tag)
 
 

@@ -1,9 +1,9 @@
-"""Wyoming's events as they come, within bounds.
+"""Reads Wyoming's events within limits.
 
     a line of JSON (type, data, data_length, payload_length) + data in JSON + payload
 
-The library reads any length that is announced. Here a connection that announces too much, or sends
-something else than an event, is closed. Events are the library's own class.
+The library reads any length. Here a connection that announces too much, or sends anything else than
+an event, is closed. Events are of the library's own class.
 """
 
 import asyncio

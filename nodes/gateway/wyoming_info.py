@@ -1,8 +1,8 @@
 """The description of the mesh for Wyoming clients. Pure.
 
 Home Assistant uses the first program of each kind and nothing else, asks by language only, and
-takes an empty list of languages for none. So there is one program of each kind with the whole mesh
-inside, and languages are spelled out: an engine of any language has Whisper's.
+takes an empty list of languages for none. So there is one program of each kind for the whole mesh,
+and languages are listed: an engine for any language gets Whisper's.
 """
 
 from collections.abc import Iterable, Sequence
@@ -14,7 +14,7 @@ from privox_dht import __version__
 from privox_dht.speech import STT, TTS, EngineInfo
 
 PROGRAM = "privox"
-MESH = "mesh"  # the one model that htranscribers, and the voice before any is known
+MESH = "mesh"  # the only model, and the voice as long as none is known
 ANY_LANGUAGE = tuple(NAMES)
 _BY = Attribution("privox_dht", "")
 

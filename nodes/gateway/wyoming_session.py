@@ -262,10 +262,10 @@ def _text(value: object) -> str:
 
 
 def _wav_header(start: AudioStart) -> bytes:
-    """The WAV header of the sound that follows; its sizes are patched later."""
+    """The WAV header of the following sound; its sizes are set later."""
     numbers = (start.rate, start.width, start.channels)
     if not all(type(number) is int for number in numbers):
-        raise BadMessage("shape", "a format of sound that is none")
+        raise BadMessage("shape", "the format of a sound is not in numbers")
     if not limits.MIN_RATE <= start.rate <= limits.MAX_RATE:
         raise BadMessage("size", "the rate of a sound")
     if start.width not in (1, 2, 3, 4) or not 1 <= start.channels <= limits.MAX_CHANNELS:

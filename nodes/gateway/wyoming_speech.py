@@ -1,7 +1,7 @@
 """A text that comes in chunks, spoken sentence by sentence as one sound for a Wyoming client.
 
-voice -> request_for() -> what all sentences have in common
-chunk -> add()         -> each sentence that is whole by now is a job of its own
+voice -> request_for() -> the request for all sentences
+chunk -> add()         -> each complete sentence is a job of its own
       -> finish()      -> the rest, and the end of the sound
 """
 
@@ -94,9 +94,8 @@ class SpokenStream:
 def request_for(
     voice: SynthesizeVoice | None, engines: Sequence[EngineInfo], voices: Mapping[str, str]
 ) -> SpeechRequest:
-    """The request that a voice means: this voice or engine where the mesh has it; where it has
-    gone, its language. Of a language it names the first engine that speaks it, so that all
-    sentences are spoken by one voice.
+    """The request for a voice: this voice or engine if the mesh has it, else its language. For a
+    language the first engine that speaks it is named, so that all sentences have one voice.
 
     Raises:
         RequestRejected: no engine speaks the language.

@@ -31,7 +31,7 @@ def test_an_address_a_port_or_both(text: str, host: str, port: int) -> None:
         ("127.0.0.1:http", "give address:port"),
         ("127.0.0.1:65536", "give address:port"),
         ("127.0.0.1:٣", "give address:port"),
-        ("0.0.0.0:5600", "it wants --keys"),
+        ("0.0.0.0:5600", "give --keys FILE"),
         ("[::]:5600", "or --open to serve everybody"),
     ],
 )
