@@ -5,17 +5,16 @@
     privox-client --neighbours host:5678 list                                 who is on the mesh
     privox-client --neighbours host:5678 voices                               what --voice may name
 
-Text goes to stdout and everything else to stderr: progress on a terminal, silence in a pipe.
+Text goes to stdout and everything else to stderr. Progress is shown on a terminal only.
 
-An option on the command line that would do nothing for what is asked is refused. One that stands
-in a variable or a file is not: that may hold a voice for the one service and a recording for the
-other.
+An option on the command line that has no effect on this job is rejected. In the environment or a
+file it is not: those may hold options of both services.
 """
 
 import gc
 from typing import Any
 
-# What is imported now stays: looking for garbage in it, now and at exit, takes a third of a start.
+# No garbage collection of what is imported now: it would take a third of the start-up time.
 gc.disable()
 
 import click
@@ -93,7 +92,7 @@ def voices_command(context: click.Context, /, **options: Any) -> None:
 @common_options
 @click.pass_context
 def identity_command(context: click.Context, /, **options: Any) -> None:
-    """Show the peer id that producers hear with --identify; it is kept in the state folder."""
+    """Show the peer id that --identify proves to producers; it is kept in the state folder."""
     merged = merge_parent_options(context, options)
     run_to_exit(listing.show_identity, ClientConfig.from_flags({**merged, "service": "identity"}))
 
@@ -101,7 +100,7 @@ def identity_command(context: click.Context, /, **options: Any) -> None:
 def _refuse_unused(context: click.Context, config: ClientConfig) -> None:
     """
     Raises:
-        click.UsageError: an option was given that this service, or this format, has no use for.
+        click.UsageError: an option was given that has no effect on this service or format.
     """
     given = _given(context)
     service, format = config.service, config.format
@@ -128,10 +127,10 @@ def _refuse_unused(context: click.Context, config: ClientConfig) -> None:
 
 
 def _refuse_job_options(context: click.Context, own: click.Command) -> None:
-    """What was said before the name of a subcommand that does no job.
+    """Check the options given before the name of a subcommand.
 
     Raises:
-        click.UsageError: an option was given that it has no use for.
+        click.UsageError: an option was given that the subcommand does not use.
     """
     known = {option.name for option in own.params}
     for flag, option in _given(context).items():
@@ -140,7 +139,7 @@ def _refuse_job_options(context: click.Context, own: click.Command) -> None:
 
 
 def _given(context: click.Context) -> dict[str, click.Parameter]:
-    """The options that stand on the command line, by their flags."""
+    """The options given on the command line, by their flags."""
     return {
         option.opts[0]: option
         for option in context.command.params
@@ -149,7 +148,7 @@ def _given(context: click.Context) -> dict[str, click.Parameter]:
 
 
 def _is_format(config: ClientConfig, *formats: str) -> bool:
-    """Whether the result has one of these, by --format or by the output's name."""
+    """Whether the result has one of these formats, by --format or by the output's name."""
     named = str(config.output or "").lower()
     return config.format in formats or named.endswith(tuple(f".{f}" for f in formats))
 

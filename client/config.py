@@ -1,4 +1,4 @@
-"""What one run of `privox-client` was asked for: the options, with their types."""
+"""The options of one run of `privox-client`, with their types."""
 
 from collections.abc import Mapping
 from contextlib import AbstractAsyncContextManager
@@ -25,12 +25,12 @@ def _names(options: type[Any]) -> frozenset[str]:
     return frozenset(field.name for field in fields(options))
 
 
-SHARED = _names(JobOptions)  # the options of every job, whichever its service
+SHARED = _names(JobOptions)  # the options of both services
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClientConfig:
-    """The options as they were given, each under its flag's name; see `privox-client --help`."""
+    """The options, each under its flag's name; see `privox-client --help`."""
 
     neighbours: tuple[str, ...] = ()
     identify: bool = False
@@ -61,7 +61,7 @@ class ClientConfig:
 
     @classmethod
     def from_flags(cls, flags: Mapping[str, Any]) -> Self:
-        """The flags of a command by their names; those of a job go into its options.
+        """The configuration from a command's flags; those of a job go into its options.
 
         Raises:
             TypeError: there is no such flag.
@@ -76,14 +76,14 @@ class ClientConfig:
 
     @property
     def state(self) -> Path:
-        """The folder of what is remembered for the next time."""
+        """The folder for the key and the known nodes."""
         return self.state_dir or state_folder("client")
 
     def open_mesh(self) -> AbstractAsyncContextManager[Mesh]:
         """The mesh that the options name, to be entered.
 
         Raises:
-            ConfigError: the file of the fallback's token holds none.
+            ConfigError: the file of the fallback's token has none.
         """
         file = self.fallback_token_file
         return Mesh.join(

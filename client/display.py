@@ -1,11 +1,11 @@
-"""What the user sees of a job: its progress on a terminal, notes, and at the end who did it.
+"""What the user sees of a job: its progress on a terminal, notes, and a report at the end.
 
     0:17 of 60:00, 41 times as fast as it was spoken, 8 producers, 1:27 left
     calling 3cahqwa5 (pocketsphinx)    sending 42 %    transcribed 0:17 of 1:00
     all producers are busy or do not answer, asking again for 52 s
 
-The progress is one line, drawn over itself and erased at the end; in a pipe there is none. Notes
-say once how many strangers get a part of a recording, and why a long one is not scattered.
+The progress is one line, redrawn and finally erased; there is none in a pipe. Notes say, once, how
+many strangers get a part of a recording, and why a long one is not scattered.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from privox_dht.dispatch.job_state import Done
 from privox_dht.speech import AudioInfo, Segment
 from privox_dht.units import clock_time
 
-REDRAW = 0.1  # seconds; more often than this only flickers
+REDRAW = 0.1  # seconds between two redraws, which would flicker otherwise
 ERASE = "\r\x1b[2K"
 EXPLAINED = "scattering-was-explained"  # a file in the state folder
 RECORDING, TEXT = "recording", "text"
@@ -48,11 +48,11 @@ class Progress:
     """One line on a terminal."""
 
     def __init__(self, stream: TextIO | None = None, *, label: str = "") -> None:
-        self._label = label  # stands before everything: which of several jobs this is
+        self._label = label  # before every text: which of several jobs this is
         self._stream = stream or sys.stderr
         self._shown = self._stream.isatty()
         self._last = 0.0
-        self._said_busy = False  # that all are busy, where there is no terminal
+        self._said_busy = False  # that all are busy, if there is no terminal
         self._seconds = 0.0  # of the recording
         self._received = 0  # bytes of sound
         self._scattered = False
@@ -64,14 +64,14 @@ class Progress:
         self.clear()
 
     def clear(self) -> None:
-        """Erase the line, since something else is written there. The next event draws it again."""
+        """Erase the line, so that something else can be written. The next event redraws it."""
         if self._shown:
             self._last = 0.0
             self._stream.write(ERASE)
             self._stream.flush()
 
     def show(self, event: JobEvent[Any]) -> None:
-        """What just happened."""
+        """Show an event."""
         match event:
             case Waiting(seconds):
                 self._waiting(seconds)
@@ -93,8 +93,7 @@ class Progress:
                 self._draw(f"receiving, {self._received // 1024} KiB so far")
 
     def _waiting(self, left: float) -> None:
-        """Everybody is busy, or does not answer: said in a pipe too, since it explains why
-        nothing comes."""
+        """All producers are busy or do not answer: printed in a pipe too, to explain the delay."""
         text = f"all producers are busy or do not answer, asking again for {left:.0f} s"
         if self._shown:
             self._draw(text, now=True)
@@ -125,16 +124,16 @@ def _progress_text(event: Scattered) -> str:
 
 
 def _is_resumed(event: Scattered) -> bool:
-    """Whether all that is done was done by an earlier run."""
+    """Whether only an earlier run has done anything yet."""
     return event.done == event.resumed > 0
 
 
 class Notes:
-    """For one job.
+    """Prints the notes of one job.
 
     Args:
-        state: the client's folder, which remembers what was said before.
-        named: the producers are named by the user: no strangers.
+        state: the client's folder, where a file marks that the explanation was given.
+        named: the user has named the producers, so they are no strangers.
         what: `RECORDING` or `TEXT`.
     """
 
@@ -142,10 +141,10 @@ class Notes:
         self._mark = state / (EXPLAINED if what == RECORDING else f"{EXPLAINED}-of-{what}")
         self._what = what
         self._named = named
-        self._resumes = True  # and it was not said yet
+        self._resumes = True  # until it was printed
 
     def take(self, event: JobEvent[Any]) -> None:
-        """Say what is to be said of it."""
+        """Print the note for an event, if there is one."""
         if isinstance(event, Scattered) and self._resumes and event.done > event.resumed > 0:
             self._resumes = False
             say(f"privox-client: {clock_time(event.resumed)} were done before; going on from there")
@@ -163,7 +162,7 @@ class Notes:
         who = f"each of {producers} strangers" if several else "a stranger"
         what = EXPLANATIONS[self._what].format("a part of" if several else "all of")
         say(f"privox-client: {who} may {what}. (This is said once.)")
-        with suppress(OSError):  # then it is said again
+        with suppress(OSError):  # then it is printed again next time
             self._mark.parent.mkdir(parents=True, exist_ok=True)
             self._mark.touch()
 
@@ -176,10 +175,10 @@ def report(
     *,
     audio_on_stdout: bool = False,
 ) -> None:
-    """Who did it, by which route, how long it took: as JSON on stdout (on stderr, where the audio
-    is on stdout) or as a line on stderr."""
+    """Print the producer, the route and the duration: as JSON on stdout (on stderr if stdout takes
+    the audio), or as a line on stderr."""
     record = done.record
-    scattered = bool(done.shares) or not done.attempts  # none, where all was heard before
+    scattered = bool(done.shares) or not done.attempts  # none: an earlier run did all of it
     who = record.peer_id if record else SEVERAL if scattered else "fallback"
     if as_json:
         job = {

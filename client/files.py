@@ -1,4 +1,4 @@
-"""What the client reads and writes: texts, recordings, results; files, pipes and terminals."""
+"""Reads texts and recordings, and writes results: files, pipes and terminals."""
 
 import io
 import os
@@ -21,10 +21,10 @@ PIECE = 1 * limits.MIB  # bytes read from a pipe at a time
 
 
 def read_text(text: str) -> str:
-    """The text to speak: `text` itself, or what stdin holds if that is "-".
+    """The text to speak: `text` itself, or stdin if it is "-".
 
     Raises:
-        RequestRejected: it is empty, too long, or no text.
+        RequestRejected: it is empty, too long, or not UTF-8.
     """
     if text == STDIO:
         text = _decoded(_stdin().read(MAX_TEXT_BYTES))
@@ -32,10 +32,10 @@ def read_text(text: str) -> str:
 
 
 def read_text_file(name: str) -> str:
-    """The text to speak that a file holds; stdin if its name is "-".
+    """The text to speak from a file; from stdin if its name is "-".
 
     Raises:
-        RequestRejected: it cannot be read, is empty, too long, or no text.
+        RequestRejected: it cannot be read, is empty, too long, or not UTF-8.
     """
     if name == STDIO:
         return read_text(STDIO)
@@ -79,8 +79,8 @@ def read_secret(path: Path) -> str:
 
 
 def open_recording(name: str) -> BinaryIO:
-    """A recording that can be read again and again, as failing over needs it: a file is read where
-    it lies, and what comes through a pipe is kept (on disk, if it is large).
+    """A recording that can be read repeatedly, which failover needs: a file is read in place, and
+    the content of a pipe is stored (on disk, if it is large).
 
     Raises:
         RequestRejected: it cannot be read, is empty, or is too large.
@@ -103,15 +103,15 @@ def open_recording(name: str) -> BinaryIO:
 
 
 def check_writable(output: str) -> None:
-    """Find out before the work is done whether its result could be kept.
+    """Check before the job that its result can be written.
 
     Raises:
-        ConfigError: it could not.
+        ConfigError: it cannot.
     """
     if output == STDIO:
         return
     path = Path(output)
-    if os.path.isdir(path):  # Path.is_dir raises where it is forbidden to look
+    if os.path.isdir(path):  # Path.is_dir raises PermissionError
         raise ConfigError(f"cannot write {output}: it is a folder")
     try:
         is_folder = stat.S_ISDIR(path.parent.stat().st_mode)
@@ -126,7 +126,7 @@ def check_writable(output: str) -> None:
 
 
 def make_folder(name: str) -> None:
-    """A folder for results, if there is none yet.
+    """Make a folder for results, if there is none yet.
 
     Raises:
         ConfigError: it cannot be made.
@@ -138,10 +138,10 @@ def make_folder(name: str) -> None:
 
 
 def write(output: str, data: bytes) -> None:
-    """To stdout, or to a file in one step, so that nobody ever sees half of it.
+    """Write to stdout, or replace a file in one step, so that nobody sees half of it.
 
     Raises:
-        ConfigError: that is not possible.
+        ConfigError: it cannot be written.
     """
     with writing_to(output):
         if output == STDIO:
@@ -151,11 +151,11 @@ def write(output: str, data: bytes) -> None:
 
 
 def write_so_far(output: str, data: bytes) -> None:
-    """To a file in one step, for now: `write` will follow. Does nothing where it cannot be replaced
-    (a pipe, a device, a file in a folder that is not ours).
+    """Replace a file by an unfinished version, until `write` follows. Does nothing if it cannot be
+    replaced (a pipe, a device, a file in another user's folder).
 
     Raises:
-        ConfigError: that is not possible.
+        ConfigError: it cannot be written.
     """
     path = Path(os.path.realpath(output))
     if not _in_place(path):
@@ -164,10 +164,10 @@ def write_so_far(output: str, data: bytes) -> None:
 
 
 def write_within(data: bytes, seconds: float = 0.0) -> bytes:
-    """As much as stdout takes within `seconds`; what it does not take is returned.
+    """Write as much as stdout takes within `seconds`; returns the rest.
 
     Raises:
-        ConfigError: it takes nothing any more.
+        ConfigError: stdout cannot be written.
     """
     with writing_to(STDIO):
         return to_stdout_within(data, seconds)
@@ -175,7 +175,7 @@ def write_within(data: bytes, seconds: float = 0.0) -> bytes:
 
 @contextmanager
 def writing_to(output: str) -> Iterator[None]:
-    """Errors of writing there become ConfigError, with a message."""
+    """Raise errors of writing to `output` as ConfigError, with a message."""
     try:
         yield
     except BrokenPipeError:
@@ -186,10 +186,10 @@ def writing_to(output: str) -> Iterator[None]:
 
 
 def write_stderr(line: str) -> None:
-    """To stderr, for programs that read it there since stdout takes the audio.
+    """Write a line to stderr, for programs that read it there since stdout takes the audio.
 
     Raises:
-        ConfigError: that is not possible.
+        ConfigError: it cannot be written.
     """
     try:
         to_stderr(line.encode() + b"\n")
@@ -201,7 +201,7 @@ def _to_file(path: Path, data: bytes) -> None:
     if not _in_place(path):
         replace_file(path, data, durable=True)
         return
-    # /dev/null, a pipe; a file in a folder that is not ours
+    # /dev/null, a pipe; a file in another user's folder
     with stop_signals_raise():
         descriptor = os.open(path, os.O_WRONLY | os.O_TRUNC | os.O_CLOEXEC)
         try:
@@ -221,7 +221,7 @@ def _stdin() -> BinaryIO:
 
 
 def _spooled(pipe: IO[bytes], name: str) -> BinaryIO:
-    """All that a pipe brings, in a temporary file that nobody else sees."""
+    """The whole content of a pipe, in an unnamed temporary file."""
     kept = tempfile.SpooledTemporaryFile(max_size=limits.SPOOL_IN_MEMORY)  # noqa: SIM115
     size = 0
     try:
@@ -231,9 +231,9 @@ def _spooled(pipe: IO[bytes], name: str) -> BinaryIO:
                 break
             kept.write(piece)
         _check_size(size, name)
-        kept.seek(0, io.SEEK_SET)  # and writes what was only in memory
+        kept.seek(0, io.SEEK_SET)  # and flushes what was only in memory
     except OSError as exc:
-        with suppress(OSError):  # it tries once more to write what was only in memory
+        with suppress(OSError):  # it tries to flush once more
             kept.close()
         folder = tempfile.gettempdir()
         raise ConfigError(

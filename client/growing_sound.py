@@ -1,9 +1,8 @@
 """A long sound that is written while it is spoken.
 
 stdout   piece by piece, as fast as its reader reads
-a file   the same: it grows in its place, and can be played already; what it says of its length
-         is put right at the end
-Ctrl-C, or an error    what was spoken until then stays there, and is said
+a file   the same; it can be played while it grows; the length in its header is set at the end
+Ctrl-C, or an error    what was spoken until then stays there, and a message says so
 """
 
 import asyncio
@@ -17,11 +16,11 @@ from privox_dht import units
 from privox_dht.audio import patch_sizes
 from privox_dht.cli.output import sanitize
 
-STDOUT_WAIT = 0.5  # seconds to wait for stdout before looking whether the job was cancelled
+STDOUT_WAIT = 0.5  # seconds to wait for stdout between checks whether the job was cancelled
 
 
 class GrowingSound:
-    """One sound on its way to its output; nothing is touched before there is some."""
+    """Writes one sound to its output, which is not opened before the first piece."""
 
     def __init__(self, output: str, format: str) -> None:
         self.size = 0  # bytes so far
@@ -34,7 +33,7 @@ class GrowingSound:
         return f"{units.size(self.size)} of {self._format} {where}"
 
     async def add(self, data: bytes) -> None:
-        """The next piece.
+        """Write the next piece.
 
         Raises:
             ConfigError: it cannot be written.
@@ -48,7 +47,7 @@ class GrowingSound:
             data = await asyncio.to_thread(write_within, data, STDOUT_WAIT)
 
     def end(self) -> None:
-        """There is no more, or there will be no more.
+        """End the sound, complete or not.
 
         Raises:
             ConfigError: it cannot be written.

@@ -1,4 +1,4 @@
-"""`privox-client list`: who is on the mesh."""
+"""`privox-client list`: the producers and farms on the mesh."""
 
 import json
 import time
@@ -18,7 +18,7 @@ SHOWN = 3  # models and languages shown in a cell of the table; --json has all
 
 
 async def show_identity(config: ClientConfig) -> None:
-    """Print the peer id that --identify tells."""
+    """Print the peer id that --identify proves."""
     peer_id = Identity.load(config.state).peer_id
     line = json.dumps({"peer": peer_id}) if config.as_json else peer_id
     write(STDIO, line.encode() + b"\n")
@@ -53,8 +53,8 @@ async def show(config: ClientConfig) -> None:
 
 
 def _missing_family(records: Sequence[Record]) -> str:
-    """A sentence if some of these are only at addresses of a family that this machine has not;
-    else empty."""
+    """A sentence if some of these have only addresses of a family that this machine has not; else
+    empty."""
     found = [
         hosts
         for record in records
@@ -103,7 +103,7 @@ async def show_voices(config: ClientConfig) -> None:
 
 
 def as_json(record: Record, now: float) -> dict[str, Any]:
-    """Everything a record says, and the pin with which curl checks its publisher."""
+    """The fields of a record, and the pin with which curl checks its publisher."""
     return {
         "peer": record.peer_id,
         "pin": pin_of(record.publisher),

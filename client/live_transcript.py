@@ -1,13 +1,13 @@
 """A transcript that is written while it is recognised.
 
-    stdout   text, srt, vtt, tsv    piece by piece; on a terminal a line for each segment of a text
+    stdout   text, srt, vtt, tsv    piece by piece; on a terminal one line per segment of a text
              json                   at the end
-    a file   all formats            the whole so far, every second, in one step each time
+    a file   all formats            the whole so far, replaced every second
     the end                         the whole transcript, of one producer
-    Ctrl-C, or an error             what was heard until then is kept, and said so
+    Ctrl-C, or an error             the transcript so far is kept, and a message says where
 
-Where a producer dies in mid-job the next one's words go on where its own ended (`JoinedSegments`);
-a file has the next one's whole transcript in the end.
+If a producer is lost in mid-job, the next one goes on where its segments ended (`JoinedSegments`);
+in the end a file has the whole transcript of the last producer.
 """
 
 import sys
@@ -27,11 +27,11 @@ from privox_dht.transcript import GROWING, GrowingText, render, verbose
 from privox_dht.units import clock_time
 
 SAVE_EVERY = 1.0  # seconds between two versions of a file
-LAST_WAIT = 2.0  # seconds for a slow reader of stdout to take what was heard, once we are to end
+LAST_WAIT = 2.0  # seconds that a slow reader of stdout gets to read the rest when the job fails
 
 
 class PartialTranscript(Exception):
-    """The job ended without a result (`__cause__` says why), after something was heard."""
+    """The job failed or was cancelled (see `__cause__`), but a part was transcribed."""
 
     def __init__(self, transcript: Transcript) -> None:
         super().__init__(transcript.text)
@@ -43,19 +43,19 @@ class PartialTranscript(Exception):
 
 
 class LiveTranscript:
-    """One job's transcript on its way to its target."""
+    """Writes the transcript of one job to its target."""
 
     def __init__(
         self, target: Target, layout: CaptionLayout, progress: Progress, *, words: bool
     ) -> None:
-        self.words = words  # whether their times are wanted
+        self.words = words  # whether the times of words are needed
         self._target = target
         self._layout = layout
         self._progress = progress
         self._joined = JoinedSegments()
-        self._joint = 0.0  # seconds; up to here earlier producers were heard
-        self._seconds = 0.0  # that a scattered recording says it has
-        self._saved = 0.0  # when, by `time.monotonic`
+        self._joint = 0.0  # seconds; where the segments of earlier producers end
+        self._seconds = 0.0  # of a scattered recording
+        self._saved = 0.0  # time of the last save, by `time.monotonic`
         self._unread = b""  # what stdout has not taken yet
         self._pieces: GrowingText | None = None  # for what goes to stdout in pieces
         self._by_lines = False
@@ -64,7 +64,7 @@ class LiveTranscript:
             self._by_lines = target.format == "text" and sys.stdout.isatty()
 
     def take(self, event: JobEvent[Any]) -> None:
-        """Show what happened, and write what is new."""
+        """Show an event, and write a new segment."""
         if isinstance(event, Dialing):
             self._say_joint()
         if isinstance(event, Scattered):
@@ -80,10 +80,10 @@ class LiveTranscript:
             self._save()
 
     def finish(self, transcript: Transcript) -> None:
-        """The job is done: write all of it that is not written yet.
+        """The job is done: write the rest, or the whole file.
 
         Raises:
-            ConfigError: that is not possible.
+            ConfigError: it cannot be written.
         """
         self._progress.clear()
         if self._pieces is not None:
@@ -92,10 +92,10 @@ class LiveTranscript:
             write(self._target.output, self._rendered(transcript))
 
     def save_partial(self, language: str) -> PartialTranscript | None:
-        """The job ended without a result: write what was heard, and say where; None: nothing was.
+        """The job failed: write the transcript so far and print where it is; None: it is empty.
 
         Args:
-            language: what was asked for.
+            language: the one that was asked for.
 
         Raises:
             ConfigError: it cannot be written.
@@ -116,19 +116,19 @@ class LiveTranscript:
         return PartialTranscript(heard)
 
     def say_resumable(self) -> None:
-        """Say so where the next run finds what was heard."""
+        """Print a line if the next run can resume this one."""
         self._progress.clear()
         if self._is_resumable:
             say("privox-client: what was heard is kept, and the same command goes on from there")
 
     @property
     def _is_resumable(self) -> bool:
-        """Whether the next run finds what was heard."""
+        """Whether the next run can resume this one."""
         part = self._target.part
         return part is not None and part.exists()
 
     def _say_joint(self) -> None:
-        """Tell a live reader where one producer's words end and another's begin."""
+        """Print where the segments of the next producer begin."""
         if self._pieces is not None and self._joined.end > self._joint:
             self._joint = self._joined.end
             self._progress.clear()

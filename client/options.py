@@ -55,12 +55,12 @@ JSON_VARIABLE = f"{ENVIRONMENT}_JSON"
 
 
 def exit_code(error: PrivoxError) -> int:
-    """What an error means to a script."""
+    """The exit code for an error."""
     return next((code for kind, code in _BY_ERROR if isinstance(error, kind)), 1)
 
 
 def error_as_json(error: PrivoxError) -> dict[str, Any]:
-    """What `--json` says of an error."""
+    """The JSON object of an error."""
     attempts = [attempt.as_json() for attempt in getattr(error, "attempts", ())]
     return failure_as_json(type(error).__name__, str(error), exit_code(error), attempts)
 
@@ -68,7 +68,7 @@ def error_as_json(error: PrivoxError) -> dict[str, Any]:
 def failure_as_json(
     error: str, message: str, code: int, attempts: Sequence[Any] = ()
 ) -> dict[str, Any]:
-    """What `--json` says when the end is not a result."""
+    """The JSON object of a run without a result."""
     return {"error": error, "message": message, "attempts": list(attempts), "exit_code": code}
 
 
@@ -77,7 +77,7 @@ def _service(context: click.Context, option: click.Parameter, value: str | None)
 
 
 class FileNames(click.types.StringParamType):
-    """Several names in one environment variable stand as in PATH: there may be spaces in them."""
+    """Several names in one environment variable, separated as in PATH: they may have spaces."""
 
     envvar_list_splitter = os.pathsep
 

@@ -1,7 +1,7 @@
-"""`--play`: sound out of the loudspeakers, by whatever program there is.
+"""`--play`: plays sound by any program that is installed.
 
-A desktop has one of these; each is tried until one succeeds. The last of them is ours, for machines
-that have the Python package `sounddevice` (the extra `play`).
+Most desktops have one of these; each is tried until one succeeds. The last is our own, with the
+Python package `sounddevice` (the extra `play`).
 """
 
 import asyncio
@@ -17,7 +17,7 @@ from privox_dht.atomic_file import replace_file
 from privox_dht.errors import ConfigError
 
 ANY = ("wav", "mp3", "flac", "opus", "aac", "m4a")
-SETTLE = 2.0  # seconds for a player to end once it was told to
+SETTLE = 2.0  # seconds between SIGTERM and SIGKILL
 WHAT_TO_DO = (
     "install one (Debian: sudo apt install alsa-utils), pip install 'privox-dht[play]',"
     " or leave out --play and use --output FILE"
@@ -26,7 +26,7 @@ WHAT_TO_DO = (
 
 @dataclass(frozen=True, slots=True)
 class Player:
-    """A program that plays a file, and the formats that it surely knows."""
+    """A program that plays a file, and the formats that it certainly plays."""
 
     command: tuple[str, ...]  # the file's name is added
     formats: tuple[str, ...]
@@ -77,10 +77,10 @@ def players_for(format: str) -> list[Player]:
 async def play(sound: bytes, format: str) -> str:
     """Play a whole file to its end. Cancelling stops the sound.
 
-    Returns: the name of the program that did it.
+    Returns: the name of the program that played it.
 
     Raises:
-        ConfigError: none could; says why.
+        ConfigError: no program could; says why.
     """
     errors = []
     players = players_for(format)

@@ -1,7 +1,7 @@
 """Runs one coroutine as a program: errors become a line on stderr and an exit code.
 
-The first Ctrl-C (or SIGTERM) ends the job cleanly: the producer is told at once. A second one
-ends the process there and then.
+The first Ctrl-C (or SIGTERM) cancels the job cleanly, also at the producer. A second one ends the
+process at once.
 """
 
 import asyncio
@@ -27,7 +27,7 @@ INTERRUPTED = 130  # 128 + SIGINT, as shells have it
 
 
 class JsonErrorGroup(ExplainingGroup):
-    """A group that tells even a mistake in its options as JSON, where --json is asked for."""
+    """A group that reports errors in its options as JSON too, with --json."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         return super().parse_args(ctx, spread_files(args, self.commands))
@@ -51,7 +51,7 @@ class JsonErrorGroup(ExplainingGroup):
 
 
 def spread_files(args: Sequence[str], commands: Collection[str]) -> list[str]:
-    """`--file` before each of several names, since `--file *.ogg` is what a shell makes of it."""
+    """Insert `--file` before each of several names: a shell expands `--file *.ogg` without it."""
     spread: list[str] = []
     of_files = False
     for at, arg in enumerate(args):
@@ -66,12 +66,12 @@ def spread_files(args: Sequence[str], commands: Collection[str]) -> list[str]:
 
 
 def run_to_exit(prepare: Callable[[ClientConfig], Job], config: ClientConfig) -> None:
-    """Run a job; end the process with what it means.
+    """Run a job; an error ends the process with its exit code.
 
     Args:
         prepare: reads what the job needs (it may wait for stdin, and a Ctrl-C ends that), and
-            returns what is then to be done.
-        config: for both.
+            returns the job.
+        config: for `prepare`.
     """
     set_up_logging(config.log_level, as_json=False)
     try:
@@ -81,7 +81,7 @@ def run_to_exit(prepare: Callable[[ClientConfig], Job], config: ClientConfig) ->
         _end(config, part.__cause__, part.as_json())
     except (PrivoxError, asyncio.CancelledError, KeyboardInterrupt) as exc:
         _end(config, exc)
-    except BrokenPipeError:  # the reader of our stdout has gone
+    except BrokenPipeError:  # the reader of our stdout is gone
         mute_stdout()
         sys.exit(1)
 
@@ -89,12 +89,12 @@ def run_to_exit(prepare: Callable[[ClientConfig], Job], config: ClientConfig) ->
 def _end(
     config: ClientConfig, exc: BaseException, heard: Mapping[str, Any] | None = None
 ) -> NoReturn:
-    """Tell of an error, or of Ctrl-C, and end the process."""
+    """Print an error, or that Ctrl-C was pressed, and end the process."""
     if isinstance(exc, PrivoxError):
-        said, line = f"privox-client: {sanitize(exc)}", error_as_json(exc)
+        message, line = f"privox-client: {sanitize(exc)}", error_as_json(exc)
     else:
-        said, line = "interrupted", failure_as_json("Interrupted", "interrupted", INTERRUPTED)
-    say(said)
+        message, line = "interrupted", failure_as_json("Interrupted", "interrupted", INTERRUPTED)
+    say(message)
     if config.as_json:
         _print_json(config, {**line, **(heard or {})})
     sys.exit(line["exit_code"])
@@ -122,7 +122,7 @@ def _wants_json(args: Sequence[str]) -> bool:
 
 
 def _print_json(config: ClientConfig, line: Mapping[str, Any]) -> None:
-    """On stdout, unless the caller expects a sound there."""
+    """Print JSON on stdout, or on stderr if stdout takes the audio."""
     if config.service == "tts" and config.output == STDIO:
         say(json.dumps(line))
         return

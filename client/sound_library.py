@@ -1,8 +1,8 @@
-"""Plays a WAV file by `sounddevice`, where there is no player program.
+"""Plays a WAV file by `sounddevice`, if there is no player program.
 
     python -m client.sound_library FILE
 
-A program of its own, so that it is ended like a player: by a signal, whatever PortAudio is doing.
+It is a program of its own, so that a signal ends it, whatever PortAudio is doing.
 """
 
 import ctypes.util
@@ -10,12 +10,12 @@ import importlib.util
 import sys
 import wave
 
-SAMPLE = 2  # bytes; what we write is 16-bit
+SAMPLE = 2  # bytes; our files are 16-bit
 PIECE = 4_096  # frames handed over at a time: at most a quarter of a second
 
 
 def is_available() -> bool:
-    """Whether the package is installed, and PortAudio, which its wheels for Linux do not hold."""
+    """Whether the package is installed, and PortAudio, which its Linux wheels do not contain."""
     if importlib.util.find_spec("sounddevice") is None:
         return False
     return sys.platform != "linux" or ctypes.util.find_library("portaudio") is not None
@@ -44,7 +44,7 @@ def play(path: str) -> None:
 def main() -> int:
     try:
         play(sys.argv[1])
-    except Exception as exc:  # whatever it is, the last line is what the user is told
+    except Exception as exc:  # the user sees the last line
         print(exc, file=sys.stderr)
         return 1
     return 0

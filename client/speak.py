@@ -1,6 +1,6 @@
 """`privox-client --service tts`: a text to a file, or to the loudspeakers.
 
-First prepared (options checked, stdin read, the output looked at), then done.
+`prepare` checks the options and the output and reads stdin; then the job runs.
 """
 
 import asyncio
@@ -37,7 +37,7 @@ def prepare(config: ClientConfig) -> Job:
 
 
 def text_of(config: ClientConfig) -> str:
-    """What is to be spoken.
+    """The text to speak.
 
     Raises:
         ConfigError: neither or both of --text and --text-file are given.
@@ -87,7 +87,7 @@ async def _growing(
     show: Callable[[JobEvent[bytes]], None],
     sound: GrowingSound,
 ) -> tuple[Done[bytes], int]:
-    """Write what is spoken while it is spoken; the end of the job, and how many bytes it became."""
+    """Write the sound while it is spoken; returns `Done` and the size in bytes."""
     try:
         async with aclosing(events):
             async for event in events:
@@ -102,7 +102,7 @@ async def _growing(
         if sound.size:
             say(f"privox-client: what was spoken until then is kept: {sound}")
         raise
-    raise AssertionError("a job ended without its end")
+    raise AssertionError("a job ended without Done")
 
 
 def audio_output(config: ClientConfig) -> tuple[str, str]:

@@ -1,4 +1,4 @@
-"""Where each result goes, and in which format.
+"""Where each result is written, and in which format.
 
 --file a.ogg                                     stdout
 --file a.ogg --output a.srt                      a.srt
@@ -6,11 +6,11 @@
 --file a.ogg --file b.ogg --output subs/ ...     subs/a.srt, subs/b.srt
 --file a.ogg --file b.ogg --json                 no files: one JSON object a line
 
-The format is what `--format` says, or what the output's name says:
+The format is that of `--format`, or of the ending of the output's name:
 
-speech.mp3            mp3            a name that ends in nothing known is refused,
+speech.mp3            mp3            an unknown ending is rejected,
 talk.srt              srt            and so is one that contradicts --format
--, /dev/null, talk    the default    a name without an ending says nothing
+-, /dev/null, talk    the default    no ending
 """
 
 import os
@@ -22,8 +22,7 @@ from client.files import STDIO
 from privox_dht.errors import ConfigError
 from privox_dht.speech import STT, TTS
 
-# Endings of names and the format that each stands for. The first of a format's is the one that
-# new files get.
+# The format of each ending of a file name. New files get the first ending of their format.
 AUDIO = {
     "wav": "wav", "wave": "wav", "mp3": "mp3", "flac": "flac", "opus": "opus", "ogg": "opus",
     "oga": "opus", "aac": "aac", "m4a": "m4a", "mp4": "m4a", "pcm": "pcm", "raw": "pcm",
@@ -40,14 +39,14 @@ def formats_of(service: str) -> tuple[str, ...]:
 
 
 def format_for(service: str, output: str, asked: str) -> str:
-    """The format of what goes to `output`.
+    """The format of the result that is written to `output`.
 
     Args:
         output: the name of a file; "" or "-" for stdout.
-        asked: what `--format` says, a format or an ending of one; "" if nothing.
+        asked: the value of `--format`, a format or its ending; "": not given.
 
     Raises:
-        ConfigError: there is no such format, or the name says none, or says another one.
+        ConfigError: there is no such format, or the name has an unknown or contrary ending.
     """
     endings, known = ENDINGS[service], ", ".join(formats_of(service))
     if asked and asked not in endings and asked not in endings.values():
@@ -75,7 +74,7 @@ def format_for(service: str, output: str, asked: str) -> str:
 
 
 def ending_of(service: str, format: str) -> str:
-    """How the names of files in this format end."""
+    """The ending of the names of files in this format."""
     return next(ending for ending, name in ENDINGS[service].items() if name == format)
 
 
@@ -87,15 +86,15 @@ def _listed(endings: Mapping[str, str]) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """One recording and where its transcript goes."""
+    """One recording, and where its transcript is written."""
 
     recording: str  # a path, or "-" for stdin
-    output: str  # a path, "-" for stdout, "" for nowhere: it is in the JSON
+    output: str  # a path, "-" for stdout, "": only in the JSON
     format: str
 
     @property
     def part(self) -> Path | None:
-        """Where what was heard is kept until all of it is; None: the output is no file."""
+        """The resume file of an unfinished transcript; None: the output is not a file."""
         if self.output in ("", STDIO):
             return None
         return Path(self.output + PART)
@@ -104,17 +103,17 @@ class Target:
 def targets_of(
     recordings: Sequence[str], output: str, asked: str, *, as_json: bool
 ) -> list[Target]:
-    """What becomes of each recording.
+    """The target of each recording.
 
     Args:
         recordings: paths, or "-" for stdin.
-        output: what `--output` says; "" if nothing.
-        asked: what `--format` says; "" if nothing.
-        as_json: stdout takes JSON.
+        output: the value of `--output`; "": not given.
+        asked: the value of `--format`; "": not given.
+        as_json: JSON is printed on stdout.
 
     Raises:
-        ConfigError: the name says no format; two transcripts would go to one file; several go to
-            none.
+        ConfigError: the format is unknown; two transcripts would go to one file; several
+            recordings have no folder.
     """
     if _is_folder(output):
         targets = _in_folder(recordings, output, format_for(STT, "", asked))
@@ -147,7 +146,7 @@ def _in_folder(recordings: Sequence[str], folder: str, format: str) -> list[Targ
 
 def _check_distinct(targets: Sequence[Target]) -> None:
     if sum(target.recording == STDIO for target in targets) > 1:
-        raise ConfigError("--file - can be said once: there is one stdin")
+        raise ConfigError("--file - can be given only once: there is one stdin")
     taken: dict[str, str] = {}
     for target in targets:
         if target.output in ("", STDIO):
@@ -155,6 +154,6 @@ def _check_distinct(targets: Sequence[Target]) -> None:
         if other := taken.get(target.output):
             raise ConfigError(
                 f"the transcripts of {other} and {target.recording} would both go to"
-                f" {target.output}: rename one of them, or ask for them apart"
+                f" {target.output}: rename one of them, or transcribe them in two runs"
             )
         taken[target.output] = target.recording

@@ -1,6 +1,6 @@
 """`privox-client --service stt`: recordings to text.
 
-First prepared (options checked, the outputs looked at, stdin opened), then done.
+`prepare` checks the options and the outputs and opens stdin; then the job runs.
 """
 
 import asyncio
@@ -36,10 +36,7 @@ from privox_dht.speech import Transcript
 from privox_dht.transcript import CAPTIONS, verbose
 
 Job = Coroutine[Any, Any, None]
-RECORDING_ERRORS = (
-    RequestRejected,
-    AllProducersFailed,
-)  # errors that another recording need not meet
+RECORDING_ERRORS = (RequestRejected, AllProducersFailed)  # after these the next one is tried
 
 
 def prepare(config: ClientConfig) -> Job:
@@ -70,7 +67,7 @@ async def _transcribe(config: ClientConfig, target: Target, recording: BinaryIO)
 async def _transcribe_all(
     config: ClientConfig, targets: list[Target], stdin: BinaryIO | None
 ) -> None:
-    """One after the other. What is at fault in one recording keeps no other from being done."""
+    """One after the other; after an error of one recording the next one is tried."""
     failed = 0
     async with config.open_mesh() as mesh:
         for number, target in enumerate(targets, 1):
@@ -99,7 +96,7 @@ async def _transcribe_all(
 def _report_failure(
     config: ClientConfig, target: Target, exc: PrivoxError, heard: Mapping[str, Any] | None = None
 ) -> None:
-    """One of several recordings could not be transcribed, or in part only."""
+    """Report that one of several recordings was not, or only partly, transcribed."""
     say(f"privox-client: {sanitize(target.recording)}: {sanitize(exc)}")
     if config.as_json:
         line = json.dumps({"file": target.recording, **error_as_json(exc), **(heard or {})})
@@ -141,10 +138,10 @@ def _write_result(
     done: Done[Transcript],
     file: str | None = None,
 ) -> None:
-    """Write the transcript where it belongs, and tell of it.
+    """Write the transcript to its target, and report it.
 
     Args:
-        file: the recording's name, where there are several.
+        file: the recording's name, if there are several.
     """
     if not done.value.text:
         silent = f"no speech was heard in {units.duration(done.value.seconds)} of sound"
