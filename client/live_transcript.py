@@ -100,26 +100,28 @@ class LiveTranscript:
         Raises:
             ConfigError: it cannot be written.
         """
-        heard = self._joined.transcript(language)
+        transcript = self._joined.transcript(language)
         self._progress.clear()
-        if not heard.text:
+        if not transcript.text:
             self.say_resumable()
             return None
         if self._pieces is not None:
             write_within(self._unread + self._end(self._pieces), LAST_WAIT)
         elif self._target.output:
-            write(self._target.output, self._rendered(heard))
-        until, whole = clock_time(self._joined.end), heard.seconds or self._seconds
+            write(self._target.output, self._rendered(transcript))
+        until, whole = clock_time(self._joined.end), transcript.seconds or self._seconds
         far = f"{until} of {clock_time(whole)}" if whole else until
         on = "; the same command goes on from there" if self._is_resumable else ""
-        say(sanitize(f"privox-client: what was heard, {far}, {self._where()}{on}"))
-        return PartialTranscript(heard)
+        say(sanitize(f"privox-client: the transcript so far, {far}, {self._where()}{on}"))
+        return PartialTranscript(transcript)
 
     def say_resumable(self) -> None:
         """Print a line if the next run can resume this one."""
         self._progress.clear()
         if self._is_resumable:
-            say("privox-client: what was heard is kept, and the same command goes on from there")
+            say(
+                "privox-client: the finished pieces are kept, and the same command goes on from there"
+            )
 
     @property
     def _is_resumable(self) -> bool:

@@ -141,7 +141,7 @@ job_options = combine(
         "--output", "-o", metavar="FILE|FOLDER/|-",
         help="tts: where the audio goes [speech.FORMAT; in a pipe without --json: -];"
         " stt: where the text goes, as it is recognised [-]; of a long recording FILE.part keeps"
-        " what was heard until all is there: the same command goes on from it.",
+        " the finished pieces until all are done: the same command goes on from it.",
     ),
     of_tts(
         "--play", is_flag=True,

@@ -87,7 +87,7 @@ def run_to_exit(prepare: Callable[[ClientConfig], Job], config: ClientConfig) ->
 
 
 def _end(
-    config: ClientConfig, exc: BaseException, heard: Mapping[str, Any] | None = None
+    config: ClientConfig, exc: BaseException, partial: Mapping[str, Any] | None = None
 ) -> NoReturn:
     """Print an error, or that Ctrl-C was pressed, and end the process."""
     if isinstance(exc, PrivoxError):
@@ -96,7 +96,7 @@ def _end(
         message, line = "interrupted", failure_as_json("Interrupted", "interrupted", INTERRUPTED)
     say(message)
     if config.as_json:
-        _print_json(config, {**line, **(heard or {})})
+        _print_json(config, {**line, **(partial or {})})
     sys.exit(line["exit_code"])
 
 

@@ -94,12 +94,12 @@ async def _transcribe_all(
 
 
 def _report_failure(
-    config: ClientConfig, target: Target, exc: PrivoxError, heard: Mapping[str, Any] | None = None
+    config: ClientConfig, target: Target, exc: PrivoxError, partial: Mapping[str, Any] | None = None
 ) -> None:
     """Report that one of several recordings was not, or only partly, transcribed."""
     say(f"privox-client: {sanitize(target.recording)}: {sanitize(exc)}")
     if config.as_json:
-        line = json.dumps({"file": target.recording, **error_as_json(exc), **(heard or {})})
+        line = json.dumps({"file": target.recording, **error_as_json(exc), **(partial or {})})
         write(STDIO, line.encode() + b"\n")
 
 

@@ -134,9 +134,9 @@ class PrivoxPorts:
                 begun = True
                 data = await read_bytes(reader, header.size, gateway_limits.PRIVOX_STALL)
                 with io.BytesIO(await asyncio.to_thread(_unpacked, data)) as file:
-                    transcript = self._dialects.transcript(file, request, offer)
-                    heard = await _until_disconnect(reader, transcript)
-                writer.write(heard.text.encode())
+                    work = self._dialects.transcript(file, request, offer)
+                    transcript = await _until_disconnect(reader, work)
+                writer.write(transcript.text.encode())
                 await writer.drain()
         except JobError as exc:
             await _reject(writer, exc, begun)

@@ -145,9 +145,9 @@ class MeshProvider:
         is_long = upload.seek(0, os.SEEK_END) > gateway_limits.OWN_UPLOAD
         async with self._local_worker(STT, request, is_long) as own:
             here = own.transcribe(upload, request) if own else None
-            heard = self._local_or_mesh(STT, here, partial(self._transcribe, upload, request))
-            async with aclosing(heard):
-                async for item in heard:
+            items = self._local_or_mesh(STT, here, partial(self._transcribe, upload, request))
+            async with aclosing(items):
+                async for item in items:
                     yield item
 
     async def speak(self, request: SpeechRequest) -> AsyncGenerator[AudioChunk]:

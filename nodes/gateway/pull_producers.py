@@ -152,10 +152,10 @@ class PullProducer:
     async def _read_text(self, within: float) -> str:
         """The text that comes before the `pong`."""
         loop = asyncio.get_running_loop()
-        ends, said, asked = loop.time() + within, b"", False
+        ends, text, pinged = loop.time() + within, b"", False
         while True:
-            wait = PONG_WITHIN if said else (PING_AFTER if not asked else ends - loop.time())
-            if asked and said.endswith(PONG):
+            wait = PONG_WITHIN if text else (PING_AFTER if not pinged else ends - loop.time())
+            if pinged and text.endswith(PONG):
                 wait = SETTLED
             piece = None
             with suppress(TimeoutError):
@@ -163,16 +163,16 @@ class PullProducer:
                     piece = await self._reader.read(relay_limits.SPLICE_CHUNK)
             if piece == b"":
                 raise BadMessage("end", "it disconnected in mid-message")
-            said += piece or b""
-            if len(said) > gateway_limits.PRIVOX_TEXT:
+            text += piece or b""
+            if len(text) > gateway_limits.PRIVOX_TEXT:
                 raise BadMessage("size", "a text that is too long")
-            if piece is None and said and asked:
-                return said.removesuffix(PONG).decode("utf-8", "replace")
-            if piece is None and asked and loop.time() >= ends:
+            if piece is None and text and pinged:
+                return text.removesuffix(PONG).decode("utf-8", "replace")
+            if piece is None and pinged and loop.time() >= ends:
                 raise BadMessage("slow", "no text came")
-            if not asked:
+            if not pinged:
                 self._writer.write(PING)
-                asked = True
+                pinged = True
 
 
 class PullProducers:

@@ -180,11 +180,11 @@ def _request(request: web.BaseRequest) -> TranscriptionRequest:
     )
 
 
-def _rendered(heard: Transcript, asked: TranscriptionRequest, output: str) -> str:
+def _rendered(whole: Transcript, asked: TranscriptionRequest, output: str) -> str:
     if output == "txt":  # a segment on each line, as Whisper's own writer has it
-        lines = [" ".join(segment.text.split()) for segment in heard.segments]
+        lines = [" ".join(segment.text.split()) for segment in whole.segments]
         return "".join(f"{line}\n" for line in lines if line)
-    return transcript.render(heard, FORMATS[output], translated=asked.translate, words=asked.words)
+    return transcript.render(whole, FORMATS[output], translated=asked.translate, words=asked.words)
 
 
 def _only_language(engines: Sequence[EngineInfo]) -> str:

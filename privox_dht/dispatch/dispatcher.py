@@ -44,7 +44,7 @@ from privox_dht.errors import AllProducersBusy, NoProducer
 from privox_dht.records import Direct, Record, latest_per_key
 from privox_dht.speech_api.client import Endpoint
 
-log = logging.getLogger("privox.caller")
+log = logging.getLogger("privox.dispatch")
 
 T = TypeVar("T")
 POLL_AT_LEAST = 0.2  # seconds between rounds while all are busy, whatever Retry-After says

@@ -116,5 +116,5 @@ async def _with_deadline(
     else:
         seconds = time.monotonic() - began
         return Done(value, None, route, seconds, (*before, attempt(DONE, "")))
-    said = f"{failed}; and the fallback server {server.base}: {tried.why}"
-    raise AllProducersFailed(said, (*before, tried)) from failed
+    message = f"{failed}; and the fallback server {server.base}: {tried.why}"
+    raise AllProducersFailed(message, (*before, tried)) from failed

@@ -43,7 +43,7 @@ from privox_dht.quotas import home_of
 from privox_dht.records import Record
 from privox_dht.speech import AudioInfo
 
-log = logging.getLogger("privox.caller")
+log = logging.getLogger("privox.dispatch")
 
 T = TypeVar("T")
 
@@ -178,8 +178,8 @@ class SingleProducer:
             raise
         except JobError as exc:
             record_dial(job.dials, endpoint, exc)
-            said = str(exc) if isinstance(exc, ProducerLost) else quoted(str(exc))
-            note(BUSY if isinstance(exc, ProducerBusy) else exc.outcome, said)
+            reason = str(exc) if isinstance(exc, ProducerLost) else quoted(str(exc))
+            note(BUSY if isinstance(exc, ProducerBusy) else exc.outcome, reason)
             raise
         self.reputation.record_success(record.peer_id)
         if watch.sound:
@@ -210,8 +210,8 @@ class SingleProducer:
         match exc:
             case RequestRejected():
                 proven = self.reputation.has_succeeded(peer_id)
-                said = f"producer {peer_id[:8]} says: {quoted(exc.message)}"
-                error = RequestRejected(said, status=exc.status, code=exc.code, param=exc.param)
+                message = f"producer {peer_id[:8]} says: {quoted(exc.message)}"
+                error = RequestRejected(message, status=exc.status, code=exc.code, param=exc.param)
                 job.refusals.append(Refusal(network, proven, error))
                 job.failed[peer_id] = network
                 if not proven:

@@ -124,8 +124,8 @@ class TranscriptionWork:
             emit(Uploading(sent, total))
 
         async with results_due(record) as due:
-            heard = self.client.transcribe(endpoint, self.audio, request, progress=uploaded)
-            async with aclosing(heard) as items:
+            results = self.client.transcribe(endpoint, self.audio, request, progress=uploaded)
+            async with aclosing(results) as items:
                 async for item in items:
                     match item:
                         case AudioInfo():

@@ -190,8 +190,8 @@ class _Level:
             decibels = 20 * numpy.log10(numpy.maximum(new, 10 ** (LOWEST_LEVEL / 20)))
             bins = numpy.clip((decibels - LOWEST_LEVEL) / LEVEL_STEP, 0, self._counts.size - 1)
             self._counts += numpy.bincount(bins.astype(int), minlength=self._counts.size)
-        heard = numpy.cumsum(self._counts)
-        place = int(numpy.searchsorted(heard, LOUD / 100 * heard[-1]))
+        counted = numpy.cumsum(self._counts)
+        place = int(numpy.searchsorted(counted, LOUD / 100 * counted[-1]))
         return float(10 ** ((LOWEST_LEVEL + place * LEVEL_STEP) / 20))
 
 

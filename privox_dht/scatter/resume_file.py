@@ -109,5 +109,5 @@ def _opened(path: Path, flags: int) -> TextIO:
 
 def _segment(entry: Sequence[Any]) -> Segment:
     text, start, end, words, language = entry
-    heard = tuple(Word(str(w), float(s), float(e), float(p)) for w, s, e, p in words)
-    return Segment(str(text), float(start), float(end), heard, str(language))
+    read = tuple(Word(str(w), float(s), float(e), float(p)) for w, s, e, p in words)
+    return Segment(str(text), float(start), float(end), read, str(language))

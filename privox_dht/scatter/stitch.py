@@ -86,9 +86,9 @@ class Stitcher:
 
     def is_other_language(self, segments: Sequence[Segment]) -> bool:
         """Whether segments are in another language than the recording."""
-        heard, _ = language_and_seconds(segments)
-        other = languages.primary(heard) != languages.primary(self.language)
-        return bool(heard and self.language) and other
+        spoken, _ = language_and_seconds(segments)
+        other = languages.primary(spoken) != languages.primary(self.language)
+        return bool(spoken and self.language) and other
 
     def take_ready(self) -> list[Segment]:
         """The segments that are next: of all pieces up to the first that is missing."""

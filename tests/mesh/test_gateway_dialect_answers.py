@@ -220,10 +220,10 @@ def kill(node: RunningNode) -> None:
 
 
 COLUMNS: dict[str, tuple[Callable[[GatewayMesh], Awaitable[dict[str, str]]], float]] = {
-    "nobody does this": (nobody, WAIT),
+    "no producer for this service": (nobody, WAIT),
     "busy for longer than a minute": (busy, WAIT),
-    "loses the producer in mid-job, and has another": (lost_with_another, OTHER_WAIT),
-    "loses the only producer in mid-job": (lost_alone, WAIT),
+    "loses the producer during the job, and has another": (lost_with_another, OTHER_WAIT),
+    "loses the only producer during the job": (lost_alone, WAIT),
 }
 
 

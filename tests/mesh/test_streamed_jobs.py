@@ -219,7 +219,7 @@ def test_what_was_heard_is_kept_when_the_client_is_interrupted(
     client.send_signal(number)
     out, err = client.communicate(timeout=10)
     assert (client.returncode, out) == (130, b"\n")
-    assert err == b"privox-client: what was heard, 0:01 of 0:04, was printed\ninterrupted\n"
+    assert err == b"privox-client: the transcript so far, 0:01 of 0:04, was printed\ninterrupted\n"
 
 
 def test_the_client_prints_no_word_twice_when_the_producer_is_killed(
@@ -264,7 +264,7 @@ def test_what_was_heard_is_kept_when_nobody_can_do_the_rest(
     kill(doomed)
     out, err = client.communicate(timeout=30)
     assert (client.returncode, out) == (5, b"\n")
-    assert b"what was heard, 0:01 of 0:04, was printed\nprivox-client: every producer" in err
+    assert b"the transcript so far, 0:01 of 0:04, was printed\nprivox-client: every producer" in err
 
 
 def test_on_a_terminal_the_text_stands_above_the_line_that_tells_how_far_it_is(

@@ -180,7 +180,7 @@ def test_what_was_heard_is_kept_and_said(tmp_path: Path, capfd: pytest.CaptureFi
     assert part.as_json()["transcript"]["text"] == "one two"
     assert part.transcript.language == "de"
     assert output.read_text() == "one two\n"
-    said = f"privox-client: what was heard, 0:02 of 0:03, is in {output}\n"
+    said = f"privox-client: the transcript so far, 0:02 of 0:03, is in {output}\n"
     assert capfd.readouterr().err == said
 
 
@@ -196,7 +196,7 @@ def test_what_was_heard_of_a_scattered_recording_is_said_beside_all_of_it(
     for event in (Scattered(0.0, 600.0, 3, 0.0), ONE, TWO):
         growing.take(event)
     growing.save_partial("en")
-    said = f"privox-client: what was heard, 0:02 of 10:00, is in {output}\n"
+    said = f"privox-client: the transcript so far, 0:02 of 10:00, is in {output}\n"
     assert capfd.readouterr().err == said
 
 

@@ -77,4 +77,4 @@ def test_of_several_recordings_one_that_was_heard_in_part_is_kept_and_the_next_i
     assert (first["error"], first["transcript"]["text"]) == ("AllProducersFailed", "part 1")
     assert (second["transcript"]["text"], end["error"]) == ("part 2", "SomeFailed")
     assert [(tmp_path / f"{name}.txt").read_text() for name in "ab"] == ["part 1\n", "part 2\n"]
-    assert f"what was heard, 0:02 of 0:09, is in {tmp_path}/a.txt" in ran.stderr
+    assert f"the transcript so far, 0:02 of 0:09, is in {tmp_path}/a.txt" in ran.stderr
