@@ -119,9 +119,7 @@ class LiveTranscript:
         """Print a line if the next run can resume this one."""
         self._progress.clear()
         if self._is_resumable:
-            say(
-                "privox-client: the finished pieces are kept, and the same command goes on from there"
-            )
+            say("privox-client: the finished pieces are kept; the same command goes on from there")
 
     @property
     def _is_resumable(self) -> bool:
