@@ -44,17 +44,17 @@ def load() -> tuple[dict[str, Any], worker_main.Handler]:
     return {"able": True}, answer
 
 
-def answer(asked: dict[str, Any], payload: bytes, link: Link) -> None:
+def answer(request: dict[str, Any], payload: bytes, link: Link) -> None:
     try:
-        if "decode" in asked:
-            _decode(asked, payload, link)
+        if "decode" in request:
+            _decode(request, payload, link)
         else:
-            _encode(asked, link)
+            _encode(request, link)
     except errors.RequestRejected as exc:
         raise worker_main.InputRefused(exc.message, exc.status, exc.param or "", exc.code) from exc
 
 
-def _decode(asked: dict[str, Any], payload: bytes, link: Link) -> None:
+def _decode(request: dict[str, Any], payload: bytes, link: Link) -> None:
     room, *upload = link.files
 
     def put(samples: NDArray[np.float32]) -> None:
@@ -63,16 +63,16 @@ def _decode(asked: dict[str, Any], payload: bytes, link: Link) -> None:
     count = decode_into(
         put,
         os.fdopen(upload[0], "rb", closefd=False) if upload else payload,
-        asked["decode"],
-        max_seconds=asked["most"],
-        timeout=asked["timeout"],
+        request["decode"],
+        max_seconds=request["most"],
+        timeout=request["timeout"],
         opened=lambda: link.send({"opened": True}),
     )
     link.send({"samples": count})
 
 
-def _encode(asked: dict[str, Any], link: Link) -> None:
-    encoder = Encoder(asked["encode"], asked["rate"])
+def _encode(request: dict[str, Any], link: Link) -> None:
+    encoder = Encoder(request["encode"], request["rate"])
     ended = False
     while not ended:
         head, pcm = link.receive()

@@ -91,11 +91,11 @@ class Codecs:
 
     async def _decode(self, upload: BinaryIO, size: int, recording: Recording, most: float) -> int:
         """Decode `upload` into `recording`; returns the number of samples."""
-        question = {"decode": recording.rate, "most": most, "timeout": limits.DECODE_TIMEOUT}
+        message = {"decode": recording.rate, "most": most, "timeout": limits.DECODE_TIMEOUT}
         async with self._pool.job() as job:
             try:
                 with _as_file(upload, size) as (small, files):
-                    await job.send(question, small, [recording.file, *files])
+                    await job.send(message, small, [recording.file, *files])
                 await _within(limits.OPEN_TIMEOUT, job, "finding the file's format took")
                 report = await _within(limits.DECODE_TIMEOUT + LATE, job, "decoding took")
                 await job.receive()

@@ -69,14 +69,14 @@ class EspeakNg(PooledEngine):
     async def speak(self, request: speech.SpeechRequest) -> AsyncGenerator[speech.AudioChunk]:
         named = model_names.for_engine(request.voice or request.model, self.name)
         voice = self._voices.choose(named, request.language, self._default)
-        asked = {
+        message = {
             "text": make_safe(request.speakable),
             "voice": self._voices.file(voice),
             "wpm": round(WPM * request.speed),
             "range": CALM if voice == DEFAULT_VOICE else LIVELY,
             "most": limits.MAX_SPEECH_SECONDS,
         }
-        async with aclosing(self._pool.ask(asked)) as answer:
+        async with aclosing(self._pool.ask(message)) as answer:
             async for _, pcm in answer:
                 yield speech.AudioChunk(self._rate, pcm)
 

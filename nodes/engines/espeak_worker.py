@@ -57,6 +57,7 @@ class _Voice(c.Structure):
     )
 
 
+SoundSink = Callable[[bytes], bool]  # returns whether to stop
 _OnSound = c.CFUNCTYPE(c.c_int, c.POINTER(c.c_short), c.c_int, c.c_void_p)
 
 
@@ -88,7 +89,7 @@ class Espeak:
         if self.rate <= 0:
             raise RuntimeError(f"espeak-ng cannot use its data folder {Path.cwd()}")
         self.variants = sorted(p.name for p in Path("voices", "!v").iterdir())
-        self._on_sound: Callable[[bytes], bool] = lambda pcm: True
+        self._on_sound: SoundSink = lambda pcm: True
         self._error: Exception | None = None  # raised in the callback
         self._callback = _OnSound(self._on_samples)  # one for all jobs: the sandbox forbids memory
         lib.espeak_SetSynthCallback(self._callback)  # for machine code
@@ -116,18 +117,18 @@ class Espeak:
             spoken.extend(pcm)
             return False
 
-        asked = {"text": AUDIBILITY_TEXT, "voice": file, "range": LISTING_RANGE}
+        request = {"text": AUDIBILITY_TEXT, "voice": file, "range": LISTING_RANGE}
         try:
-            self._speak(asked, LISTING_WPM, on_sound)
+            self._speak(request, LISTING_WPM, on_sound)
         except RuntimeError:
             return False
         seconds, peak = AUDIBLE
         samples = array.array("h", bytes(spoken))
         return len(samples) >= seconds * self.rate and max(map(abs, samples)) >= peak
 
-    def synth(self, asked: Mapping[str, Any], link: Link) -> None:
+    def synth(self, request: Mapping[str, Any], link: Link) -> None:
         """Speak the text and send the sound on `link`, piece by piece."""
-        most, wpm = asked["most"], asked["wpm"]
+        most, wpm = request["most"], request["wpm"]
         left = int(most * self.rate)
 
         def on_piece(pcm: bytes) -> None:
@@ -142,7 +143,7 @@ class Espeak:
                 write(pcm)
                 return left < 0
 
-            status = self._speak(asked, max(wpm, SLOWEST), on_sound)
+            status = self._speak(request, max(wpm, SLOWEST), on_sound)
         if left < 0:
             raise worker_main.InputRefused(
                 f"the text is longer than {most:.0f} s of speech", 413, "input"
@@ -160,14 +161,14 @@ class Espeak:
             self._error = exc
             return 1
 
-    def _speak(self, asked: Mapping[str, Any], wpm: int, on_sound: Callable[[bytes], bool]) -> int:
+    def _speak(self, request: Mapping[str, Any], wpm: int, on_sound: SoundSink) -> int:
         """Speak into `on_sound`, which returns whether to stop. Returns espeak-ng's status."""
-        if self._lib.espeak_SetVoiceByName(asked["voice"].encode()):
-            raise RuntimeError(f"espeak-ng rejects its own voice {asked['voice']!r}")
+        if self._lib.espeak_SetVoiceByName(request["voice"].encode()):
+            raise RuntimeError(f"espeak-ng rejects its own voice {request['voice']!r}")
         self._lib.espeak_SetParameter(RATE, wpm, 0)
-        self._lib.espeak_SetParameter(RANGE, asked["range"], 0)
+        self._lib.espeak_SetParameter(RANGE, request["range"], 0)
         self._on_sound, self._error = on_sound, None
-        data = asked["text"].encode() + b"\0"
+        data = request["text"].encode() + b"\0"
         status = int(self._lib.espeak_Synth(data, len(data), 0, 0, 0, UTF8 | END_PAUSE, None, None))
         if self._error is not None:
             raise self._error
@@ -232,11 +233,11 @@ def load() -> tuple[dict[str, Any], worker_main.Handler]:
     espeak = Espeak()
     hello = {"rate": espeak.rate, "variants": espeak.variants}
 
-    def answer(asked: dict[str, Any], _payload: bytes, link: Link) -> None:
-        if "list" in asked:
+    def answer(request: dict[str, Any], _payload: bytes, link: Link) -> None:
+        if "list" in request:
             link.send({"voices": espeak.voices()})
         else:
-            espeak.synth(asked, link)
+            espeak.synth(request, link)
 
     return hello, answer
 

@@ -62,13 +62,13 @@ class Pico(PooledEngine):
 
     async def speak(self, request: speech.SpeechRequest) -> AsyncGenerator[speech.AudioChunk]:
         named = model_names.for_engine(request.voice or request.model, self.name)
-        asked = {
+        message = {
             "texts": sentences(request.speakable),
             "voice": choose(named, request.language, self._default, self._voices),
             "speed": request.speed,
             "most": limits.MAX_SPEECH_SECONDS,
         }
-        async with aclosing(self._pool.ask(asked)) as answer:
+        async with aclosing(self._pool.ask(message)) as answer:
             async for _, pcm in answer:
                 yield speech.AudioChunk(pico_worker.RATE, pcm)
 

@@ -38,15 +38,15 @@ def load() -> tuple[dict[str, Any], worker_main.Handler]:
 
     os.chdir(voices_folder())
 
-    def answer(asked: dict[str, Any], _payload: bytes, link: Link) -> None:
-        left = asked["most"] * RATE * SAMPLE_BYTES
-        audible = not any(map(_has_words, asked["texts"]))
-        for text in asked["texts"]:
+    def answer(request: dict[str, Any], _payload: bytes, link: Link) -> None:
+        left = request["most"] * RATE * SAMPLE_BYTES
+        audible = not any(map(_has_words, request["texts"]))
+        for text in request["texts"]:
             try:
                 pcm = speak(
                     text=text,
-                    voice=asked["voice"],
-                    speed=asked["speed"],
+                    voice=request["voice"],
+                    speed=request["speed"],
                     pitch=None,
                     volume=VOLUME,
                     lingware_path=HERE,
@@ -55,7 +55,7 @@ def load() -> tuple[dict[str, Any], worker_main.Handler]:
                 raise worker_main.InputRefused("pico cannot speak this text", 400, "input") from exc
             left -= len(pcm)
             if left < 0:
-                seconds = asked["most"]
+                seconds = request["most"]
                 raise worker_main.InputRefused(
                     f"the text is longer than {seconds:.0f} s", 413, "input"
                 )
@@ -64,7 +64,7 @@ def load() -> tuple[dict[str, Any], worker_main.Handler]:
                 link.send({}, pcm)
         if not audible:
             raise worker_main.InputRefused(
-                f"the text has no word that {asked['voice']} can speak", 400, "input"
+                f"the text has no word that {request['voice']} can speak", 400, "input"
             )
 
     return {"voices": [voice.value for voice in py_nanotts.Voice]}, answer

@@ -97,13 +97,13 @@ class Piper(PooledEngine):
         named = model_names.for_engine(request.voice or request.model, self.name)
         speaker = choose(named, self.info.models[0], self._speakers, self._count)
         self._check_language(request)
-        asked = {
+        message = {
             "text": split_long_sentences(make_safe(request.speakable)),
             "speaker": speaker,
             "speed": request.speed,
         }
         left = limits.MAX_SPEECH_SECONDS
-        async with aclosing(self._ask(asked)) as answer:
+        async with aclosing(self._ask(message)) as answer:
             async for head, pcm in answer:
                 sound = speech.AudioChunk(head["rate"], pcm)
                 left -= sound.seconds
@@ -117,8 +117,8 @@ class Piper(PooledEngine):
 
     def _check_language(self, request: speech.SpeechRequest) -> None:
         known = self.info.languages
-        asked = "" if request.voice else request.language
-        if asked and known and not languages.nearest(asked, known):
+        language = "" if request.voice else request.language
+        if language and known and not languages.nearest(language, known):
             raise errors.RequestRejected(
                 f"{self.info.models[0]} speaks {known[0]}, not {request.language!r}",
                 status=404,
@@ -133,9 +133,9 @@ def choose(named: str, voice: str, speakers: Mapping[str, int], count: int) -> i
     Raises:
         RequestRejected: 404, there is no such voice or speaker.
     """
-    asked, _, speaker = named.partition(SPEAKER)
-    if asked not in ("", voice):
-        raise not_found(Piper.name, "voice", asked, [voice])
+    base, _, speaker = named.partition(SPEAKER)
+    if base not in ("", voice):
+        raise not_found(Piper.name, "voice", base, [voice])
     if not speaker:
         return None
     if speaker in speakers:

@@ -74,13 +74,13 @@ def load() -> tuple[dict[str, Any], worker_main.Handler]:
             pass
     lock = PriorityLock()
 
-    def answer(asked: dict[str, Any], _payload: bytes, link: Link) -> None:
+    def answer(request: dict[str, Any], _payload: bytes, link: Link) -> None:
         synthesis = SynthesisConfig(
-            speaker_id=asked["speaker"], length_scale=config.length_scale / asked["speed"]
+            speaker_id=request["speaker"], length_scale=config.length_scale / request["speed"]
         )
-        seconds = len(asked["text"]) * limits.SPEECH_PER_CHARACTER
+        seconds = len(request["text"]) * limits.SPEECH_PER_CHARACTER
         short = seconds <= limits.SHORT_JOB_SECONDS
-        for at, chunk in lock.each(link, _spoken(voice, asked, synthesis), short=short):
+        for at, chunk in lock.each(link, _spoken(voice, request, synthesis), short=short):
             link.send({"rate": chunk.sample_rate, "at": at}, chunk.audio_int16_bytes)
 
     hello = {
@@ -102,10 +102,10 @@ def _reporting_errors_of(voice: str) -> Iterator[None]:
         ) from exc
 
 
-def _spoken(voice: Any, asked: dict[str, Any], synthesis: Any) -> Generator[tuple[int, Any]]:
+def _spoken(voice: Any, request: dict[str, Any], synthesis: Any) -> Generator[tuple[int, Any]]:
     """The number (from 1) and the sound of each sentence that is not skipped."""
-    for at, chunk in enumerate(voice.synthesize(asked["text"], synthesis), 1):
-        if at > asked.get("from", 0):
+    for at, chunk in enumerate(voice.synthesize(request["text"], synthesis), 1):
+        if at > request.get("from", 0):
             yield at, chunk
 
 

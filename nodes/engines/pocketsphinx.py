@@ -71,9 +71,9 @@ class PocketSphinx(PooledTranscriber):
         self, recording: Recording, request: speech.TranscriptionRequest
     ) -> AsyncGenerator[speech.Segment]:
         self._check_request(request)
-        question = {"samples": recording.count}
+        message = {"samples": recording.count}
         async with aclosing(
-            self._pool.ask(question, files=[recording.file], seconds=recording.seconds)
+            self._pool.ask(message, files=[recording.file], seconds=recording.seconds)
         ) as answer:
             async for head, _ in answer:
                 yield _segment(head["words"], head["at"])

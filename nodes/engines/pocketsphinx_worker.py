@@ -43,9 +43,9 @@ def load() -> tuple[dict[str, Any], worker_main.Handler]:
     for _ in _utterances(decoder, benchmark.babble(WARM_SECONDS, RATE)):
         pass  # the first use imports modules; the sandbox would forbid that
 
-    def answer(asked: dict[str, Any], _payload: bytes, link: Link) -> None:
+    def answer(request: dict[str, Any], _payload: bytes, link: Link) -> None:
         [file] = link.files
-        for words, at in _utterances(decoder, Recording(RATE, file, asked["samples"]).samples()):
+        for words, at in _utterances(decoder, Recording(RATE, file, request["samples"]).samples()):
             link.send({"words": words, "at": at})
 
     return {}, answer

@@ -104,13 +104,13 @@ class PooledEngine(ABC):
         self.info = replace(self.info, warm=False)
 
     async def _ask(
-        self, question: dict[str, Any], files: Sequence[int] = (), seconds: float | None = None
+        self, request: dict[str, Any], files: Sequence[int] = (), seconds: float | None = None
     ) -> AsyncGenerator[link.Message]:
         """The messages of a worker's answer; see `WorkerPool.ask`. Loads the model if necessary."""
         async with self._settings.memory.using(self, self._needs):
             await self._pool.ensure_worker()
             self.info = replace(self.info, warm=True)
-            async with aclosing(self._pool.ask(question, b"", files, seconds)) as answer:
+            async with aclosing(self._pool.ask(request, b"", files, seconds)) as answer:
                 async for piece in answer:
                     yield piece
             self._measure()

@@ -99,8 +99,8 @@ class _OpenAIServer(ABC):
         listed = answer.get("data", answer.get("voices")) if isinstance(answer, dict) else answer
         return names([_name(one) for one in listed]) if isinstance(listed, list) else []
 
-    def _model_for(self, asked: str) -> str:
-        return model_names.for_engine(asked, ENGINE) or self.model
+    def _model_for(self, requested: str) -> str:
+        return model_names.for_engine(requested, ENGINE) or self.model
 
 
 class OpenAITranscriber(_OpenAIServer):
@@ -123,10 +123,10 @@ class OpenAITranscriber(_OpenAIServer):
 
     async def _query_features(self) -> None:
         """Find out whether it translates; many servers do not."""
-        asked = speech.TranscriptionRequest(translate=True)
+        request = speech.TranscriptionRequest(translate=True)
         with contextlib.suppress(errors.JobError):
             pcm = benchmark.babble(PROBE_SECONDS, self.rate)
-            async with contextlib.aclosing(self.transcribe(pcm, asked)) as segments:
+            async with contextlib.aclosing(self.transcribe(pcm, request)) as segments:
                 async for _ in segments:
                     pass
             self.info = replace(self.info, translates=True)
@@ -190,7 +190,7 @@ class OpenAISpeaker(_OpenAIServer):
         return await benchmark.speaking_speed(self, SAMPLE)
 
     async def speak(self, request: speech.SpeechRequest) -> AsyncGenerator[speech.AudioChunk]:
-        asked = {
+        body = {
             "model": self.model,
             "input": request.text,
             "voice": model_names.for_engine(request.voice, ENGINE) or self.voice,
@@ -198,8 +198,8 @@ class OpenAISpeaker(_OpenAIServer):
             "speed": request.speed,
         }
         if request.language and not request.voice:
-            asked["language"] = request.language  # our extension; other servers ignore it
-        async with self.server.request("POST", "v1/audio/speech", json=asked) as response:
+            body["language"] = request.language  # our extension; other servers ignore it
+        async with self.server.request("POST", "v1/audio/speech", json=body) as response:
             head, form = b"", None
             odd, size, left = b"", 0, 0
             async for piece in self.server.pieces(response):

@@ -92,8 +92,8 @@ class FasterWhisper(PooledTranscriber):
         self, recording: Recording, request: speech.TranscriptionRequest
     ) -> AsyncGenerator[speech.Segment]:
         self._check_request(request)
-        asked = {"samples": recording.count, "options": self._options(request), "block": BLOCK}
-        async with aclosing(self._ask(asked, [recording.file], recording.seconds)) as answer:
+        message = {"samples": recording.count, "options": self._options(request), "block": BLOCK}
+        async with aclosing(self._ask(message, [recording.file], recording.seconds)) as answer:
             async for found, _ in answer:
                 words = tuple(speech.Word(*word) for word in found["words"])
                 language = languages.primary(found["language"])

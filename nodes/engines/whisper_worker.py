@@ -72,11 +72,11 @@ def load() -> tuple[dict[str, Any], worker_main.Handler]:
         pipeline = BatchedInferencePipeline(model)
         transcribe = partial(pipeline.transcribe, batch_size=int(batch), without_timestamps=False)
 
-    def answer(asked: dict[str, Any], _payload: bytes, link: Link) -> None:
+    def answer(request: dict[str, Any], _payload: bytes, link: Link) -> None:
         [file] = link.files
-        recording = Recording(RATE, file, asked["samples"])
+        recording = Recording(RATE, file, request["samples"])
         short = recording.seconds <= limits.SHORT_JOB_SECONDS
-        for segment in lock.each(link, _transcribed(transcribe, recording, asked), short=short):
+        for segment in lock.each(link, _transcribed(transcribe, recording, request), short=short):
             link.send(segment)
 
     hello = {
@@ -100,11 +100,11 @@ def _speed(model: Any) -> float:
 
 
 def _transcribed(
-    transcribe: Callable[..., Any], recording: Recording, asked: dict[str, Any]
+    transcribe: Callable[..., Any], recording: Recording, request: dict[str, Any]
 ) -> Generator[dict[str, Any]]:
-    options = asked["options"]
-    begin = int(asked.get("from", 0.0) * RATE)
-    for start, end in _blocks(recording, begin, asked["block"]):
+    options = request["options"]
+    begin = int(request.get("from", 0.0) * RATE)
+    for start, end in _blocks(recording, begin, request["block"]):
         segments, info = transcribe(recording.part(start, end), **options)
         for segment in segments:
             options["language"] = info.language  # detected once; for all later blocks

@@ -243,10 +243,10 @@ MODES: dict[str, type[Fork] | type[Threads] | type[OneAtATime]] = {
 def serve_job(link: Link, handler: Handler) -> None:
     """Answer the one request that arrives on `link`, and close it."""
     try:
-        asked, payload = link.receive()
+        request, payload = link.receive()
         files = link.files
         try:
-            handler(asked, payload, link)
+            handler(request, payload, link)
         except InputRefused as refusal:
             link.send(refusal.head)
         except Disconnected:

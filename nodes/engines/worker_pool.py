@@ -145,15 +145,15 @@ class WorkerPool:
 
     async def ask(
         self,
-        question: dict[str, Any],
+        request: dict[str, Any],
         payload: bytes = b"",
         files: Sequence[int] = (),
         seconds: float | None = None,
     ) -> AsyncGenerator[link.Message]:
-        """The messages of the answer to `question`, a job with so many seconds of audio; closing
+        """The messages of the answer to `request`, a job with so many seconds of audio; closing
         this ends the work.
 
-        If another job crashes the worker, the question goes to the next worker: from the start,
+        If another job crashes the worker, the request goes to the next worker: from the start,
         or, with `{"from": ...}`, from the position of the last message (`"at"`).
 
         Raises:
@@ -164,7 +164,7 @@ class WorkerPool:
             last: dict[str, Any] | None = None
             try:
                 async with self.job(seconds) as job:
-                    await job.send(question, payload, files)
+                    await job.send(request, payload, files)
                     async for piece in job.pieces():
                         last = piece[0]
                         yield piece
@@ -173,7 +173,7 @@ class WorkerPool:
                 if exc.is_own_job or not again or (last is not None and "at" not in last):
                     raise
                 if last is not None:
-                    question = {**question, "from": last["at"]}
+                    request = {**request, "from": last["at"]}
 
     async def _take(self) -> Worker:
         """A warm worker, or the one that is starting, or a new one."""
