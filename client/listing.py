@@ -89,7 +89,7 @@ async def show_voices(config: ClientConfig) -> None:
         write(STDIO, json.dumps(found).encode() + b"\n")
         return
     if not voices.found:
-        say("connected, but nobody on the mesh has a voice just now")
+        say("connected, but no producer on the mesh has a voice now")
         return
     rows = [
         (voice, voices.languages[voice, engine], engine, _few([peer[:8] for peer in peers], False))

@@ -39,7 +39,7 @@ from privox_dht.speech import ALIASES, SERVICES, STT, TTS
 EXIT_CODES = {
     0: "done",
     2: "usage",
-    3: "nobody to join through",
+    3: "no node to join through",
     4: "no producer for this",
     5: "every producer tried failed",
     6: "input refused",

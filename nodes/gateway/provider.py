@@ -133,7 +133,7 @@ class MeshProvider:
             await self._join()
             await self._view.refresh()
             if not (self._view.offers(service) or self._local_slots(service)):
-                raise NoProducer(f"nobody on the mesh offers {service} just now")
+                raise NoProducer(f"no producer on the mesh offers {service} now")
         client = offer.client or (offer.prefixes[0] if offer.prefixes else LOCAL_CLIENT)
         async with self._turns[service].enter(client, offer.wait):
             _ADMITTED.set(offer)

@@ -139,7 +139,7 @@ class Failover:
             else:
                 where = ", ".join(route.name for route in routes) or "no route"
                 seconds = self._clock() - began
-                why = "nobody answered a probe"
+                why = "no answer to a probe"
                 self._one.unreached(job, record, where, why, seconds, silent=bool(routes))
             return bool(found)
 

@@ -65,7 +65,7 @@ class Dispatcher:
         clock_advice: what to do if our own clock is wrong; else empty.
         clock: a monotonic clock, in seconds.
         now: seconds since the epoch, to compare with the times in records.
-        patient: wait for those that do not answer, since there is nobody else to do the job.
+        wait_for_silent: wait for producers that do not answer: there is no fallback.
         rng: randomness.
     """
 

@@ -77,7 +77,7 @@ class TranscriptionOptions(JobOptions):
 
     @classmethod
     def of(cls, request: TranscriptionRequest, **more: Any) -> Self:
-        """What somebody else's request asks for, and `more`."""
+        """The options of a request to a server of ours, and `more`."""
         return cls(**{**_common(request, cls), **more})
 
     def request(self, model: str) -> TranscriptionRequest:
@@ -96,7 +96,7 @@ class SpeechOptions(JobOptions):
 
     @classmethod
     def of(cls, request: SpeechRequest, **more: Any) -> Self:
-        """What somebody else's request asks for, and `more`."""
+        """The options of a request to a server of ours, and `more`."""
         return cls(**{**_common(request, cls), **more})
 
     def request(self, text: str, model: str) -> SpeechRequest:

@@ -124,7 +124,7 @@ class JobState:
         lost, networks = len(self.lost_after_accept), set(self.lost_after_accept.values())
         most = self.needs.most_lost
         if lost >= most if most else len(networks) >= limits.MAX_LOST_DURING_JOB:
-            return self._failed(f"{lost} producers died on this job, so it is not given to another")
+            return self._failed(f"{lost} producers were lost during this job, so no other gets it")
         networks = set(self.failed.values())
         if len(networks) >= limits.MAX_PRODUCERS or len(self.failed) >= limits.MAX_FAILED:
             return self._failed(f"{len(self.failed)} producers failed")

@@ -134,23 +134,22 @@ def explain_no_match(records: Iterable[Record], needs: Requirements) -> str:
     """A sentence for the user if no record matches: what there is instead."""
     there = [r for r in records if not r.withdrawn and r.kind == needs.service]
     if not there:
-        return f"nobody on the mesh offers {needs.service} just now"
+        return f"no producer on the mesh offers {needs.service} now"
     open_to_all = replace(needs, only=(), avoid=())
     if any(matches(record, open_to_all) for record in there):
         left = "--only" if needs.only else "--avoid"
         who = ", ".join(sorted({r.peer_id for r in there if matches(r, open_to_all)})[:6])
-        return f"{left} leaves nobody who offers {needs}; there is: {who}"
+        return f"{left} leaves no producer that offers {needs}; there is: {who}"
     for flag, _, without in _relaxed(open_to_all):
         if offers := {_offer_label(record) for record in there if matches(record, without)}:
-            return (
-                f"nobody offers {needs}; without {flag} there is: {'; '.join(sorted(offers)[:6])}"
-            )
+            found = "; ".join(sorted(offers)[:6])
+            return f"no producer offers {needs}; without {flag} there is: {found}"
     if named := sorted(
         {_engine_label(record) for record in there if _lacks_only_a_name(record, open_to_all)}
     ):
         return f"for {needs} {explain_only_named(named[:6])}"
     offers = {_offer_label(record) for record in there}
-    return f"nobody offers {needs}; there is: {'; '.join(sorted(offers)[:6])}"
+    return f"no producer offers {needs}; there is: {'; '.join(sorted(offers)[:6])}"
 
 
 def unmet_demand(records: Iterable[Record], needs: Requirements) -> str:

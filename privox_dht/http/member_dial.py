@@ -85,7 +85,7 @@ class MemberDialler:
         while len(sealed) < farm_line.RESPONSE:
             some = await loop.sock_recv(sock, farm_line.RESPONSE - len(sealed))
             if not some:
-                raise ConnectionResetError(f"the farm at {where} hung up")
+                raise ConnectionResetError(f"the farm at {where} disconnected")
             sealed += some
         try:
             answer = farm_line.read_response(self._member, request, sealed)

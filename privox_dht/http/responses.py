@@ -90,7 +90,7 @@ class StreamingResponse:
         """Send one piece.
 
         Raises:
-            ConnectionError: the client hung up, or has not read for too long.
+            ConnectionError: the client disconnected, or has not read for too long.
         """
         if piece:
             async with _in_time(self._stall):

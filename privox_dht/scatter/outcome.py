@@ -35,5 +35,6 @@ def recording_error(
             f"{clock_time(piece.start)} to {clock_time(piece.end)}"
             for piece, _ in sorted(left_out, key=lambda left: left[0].number)
         )
-        return AllProducersFailed(f"nobody could transcribe {times}: {left_out[0][1]}", attempts)
+        why = left_out[0][1]
+        return AllProducersFailed(f"no producer could transcribe {times}: {why}", attempts)
     return None

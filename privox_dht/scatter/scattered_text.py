@@ -156,7 +156,7 @@ class ScatteredText(ScatteredJob[Passage, _SpokenPassage]):
                 f'"{passage.text[:QUOTED]}..."' for passage, _ in sorted(self._left_out, key=_place)
             )
             why = self._left_out[0][1]
-            raise AllProducersFailed(f"nobody could speak {texts}: {why}", self._attempts)
+            raise AllProducersFailed(f"no producer could speak {texts}: {why}", self._attempts)
         is_wav = self._speech.keep and self._speech.format == "wav"
         return self._done_event(with_sizes(self._whole_file) if is_wav else bytes(self._whole_file))
 

@@ -170,7 +170,7 @@ async def test_without_a_fallback_nobody_to_join_through_is_said_with_who_was_tr
 async def test_a_mesh_that_offers_nothing_says_so(first: Node) -> None:
     async with Mesh.join(at(first)) as mesh:
         assert await mesh.producers() == []
-        with pytest.raises(NoProducer, match="nobody on the mesh offers stt"):
+        with pytest.raises(NoProducer, match="no producer on the mesh offers stt"):
             await mesh.transcribe(SECOND, model="echo")
 
 

@@ -122,7 +122,7 @@ async def test_what_cannot_be_done_is_said_before_ack_and_is_never_a_transcript(
 async def test_an_empty_mesh_says_nak(mesh: GatewayMesh) -> None:
     stt, tts = ports(mesh)
     told = await asyncio.to_thread(heard, stt, clip(1.0))
-    assert told.startswith("nak") and "nobody on the mesh" in told
+    assert told.startswith("nak") and "no producer on the mesh" in told
     assert (await asyncio.to_thread(spoken, tts, "a")).startswith(b"nak")
 
 

@@ -263,5 +263,5 @@ def test_the_fallback_server_does_it_when_the_mesh_cannot(shared: Lab, tmp_path:
     job = ("--service", "tts", "--text", "x", "--backend", "gpu")
     ran = shared.client(*job, "--fallback", f"http://{HOST}:9")
     assert ran.returncode == 5
-    assert b"nobody offers tts/gpu" in ran.stderr
+    assert b"no producer offers tts/gpu" in ran.stderr
     assert b"; and the fallback server http://127.0.0.1:9: no connection" in ran.stderr

@@ -152,7 +152,7 @@ def test_ctrl_c_ends_a_node_at_once_although_a_job_is_running(lab: Lab, tmp_path
 
 def test_no_producer_for_this_is_exit_4_and_says_what_there_is(lab: Lab, tmp_path: Path) -> None:
     ran = lab.client("--service", "tts", "--text", "x")
-    assert (ran.returncode, b"nobody on the mesh offers tts" in ran.stderr) == (4, True)
+    assert (ran.returncode, b"no producer on the mesh offers tts" in ran.stderr) == (4, True)
     lab.producer("a", "tts/cpu/echo")
     ran = lab.client("--service", "tts", "--text", "x", "--backend", "gpu")
     assert ran.returncode == 4

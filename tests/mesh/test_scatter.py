@@ -198,7 +198,9 @@ def test_a_piece_on_which_two_die_is_tried_once_more_and_left_out_after_a_third(
     assert after > 20
     assert text[before:] == kept[-after:], "only one stretch is missing"
     assert word.text in kept[before:-after]
-    assert re.search(rb"nobody could transcribe [01]:\d\d to [01]:\d\d", ran.stderr), ran.stderr
+    assert re.search(rb"no producer could transcribe [01]:\d\d to [01]:\d\d", ran.stderr), (
+        ran.stderr
+    )
 
 
 def test_one_is_killed_one_hangs_and_one_fails_every_second_piece(

@@ -105,7 +105,7 @@ async def test_a_passage_that_nobody_can_speak_is_named_and_the_others_are_heard
     text = TEXT.replace(SENTENCE, "Here is poison for whoever speaks it aloud to a room. ", 1)
     heard = bytearray()
     async with mesh_of_two(tmp_path) as mesh:
-        with pytest.raises(AllProducersFailed, match='nobody could speak "Here is poison'):
+        with pytest.raises(AllProducersFailed, match='no producer could speak "Here is poison'):
             async for part in mesh.audio(text, **ECHO):
                 heard += part
     assert len(heard) > 1_000_000

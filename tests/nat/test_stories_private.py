@@ -25,7 +25,7 @@ PLACES = Plan(
 LENDS = ("--services", "stt/cpu/echo,tts/cpu/echo")
 PORTS = (5678, 1776)
 DEAF = 0.3  # seconds in which somebody who wants to answer would have done so
-NOBODY = 3  # privox-client's exit code: nobody to join through
+NOBODY = 3  # privox-client's exit code: no node to join through
 
 pytestmark = [pytest.mark.timeout(150), pytest.mark.every_world]
 

@@ -112,4 +112,4 @@ async def test_voices_are_listed_and_who_kept_silent_is_named(capfdbinary: Any) 
     }  # fmt: skip
     mesh.found = Voices({}, {}, ())
     await listing.show_voices(Config(mesh))  # type: ignore[arg-type]
-    assert b"nobody on the mesh has a voice" in capfdbinary.readouterr().err
+    assert b"no producer on the mesh has a voice" in capfdbinary.readouterr().err

@@ -157,7 +157,7 @@ async def test_a_job_during_which_producers_of_three_networks_died_is_not_given_
     deadly = ProducerLost("died", begun=True)
     work = Producers(a=deadly, b=deadly, c=deadly, d="text")
     records = [producer(name, speed=100) for name in "abc"]
-    with pytest.raises(AllProducersFailed, match="3 producers died on this job") as caught:
+    with pytest.raises(AllProducersFailed, match="3 producers were lost during this job") as caught:
         await last_of(caller(*records, producer("d", idle=0)).dispatch(STT, work))
     assert len(work.asked) == 3
     assert [outcome_of(a) for a in caught.value.attempts] == ["lost"] * 3
@@ -281,7 +281,7 @@ async def test_a_refusal_is_believed_when_nobody_else_can_be_asked() -> None:
 
 
 async def test_nobody_there_is_said_at_once() -> None:
-    with pytest.raises(NoProducer, match="nobody on the mesh offers stt"):
+    with pytest.raises(NoProducer, match="no producer on the mesh offers stt"):
         await last_of(caller().dispatch(STT, Producers()))
 
 
@@ -295,7 +295,9 @@ async def test_nobody_who_fits_is_said_with_what_there_is() -> None:
 
 async def test_who_offers_it_on_the_other_backend_is_said_with_the_flag_to_leave_out() -> None:
     call = Dispatcher(Records(producer("a")), allow=lambda host: True)
-    with pytest.raises(NoProducer, match="nobody offers stt/gpu; without --backend gpu there is:"):
+    with pytest.raises(
+        NoProducer, match="no producer offers stt/gpu; without --backend gpu there is:"
+    ):
         await last_of(call.dispatch(Requirements("stt", backend="gpu"), Producers()))
 
 

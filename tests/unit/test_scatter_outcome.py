@@ -45,7 +45,7 @@ def test_where_a_file_breaks_off_is_told_and_the_input_is_at_fault() -> None:
 def test_what_nobody_could_do_is_named_in_order() -> None:
     fault = recording_error(source(), [(piece(4), WHY), (piece(1), WHY)], [])
     assert isinstance(fault, AllProducersFailed)
-    told = "nobody could transcribe 0:30 to 1:00, 2:00 to 2:30: nobody was there"
+    told = "no producer could transcribe 0:30 to 1:00, 2:00 to 2:30: nobody was there"
     assert str(fault) == told and fault.attempts == ()
 
 

@@ -105,7 +105,7 @@ def test_a_translation_is_asked_of_those_who_translate() -> None:
     whisper = record("whisper", translates=True)
     assert order([GERMAN, whisper], Requirements("stt", translate=True)) == ["whisper"]
     assert explain_no_match([GERMAN], Requirements("stt", translate=True)) == (
-        "nobody offers stt, translated into English; without --translate there is:"
+        "no producer offers stt, translated into English; without --translate there is:"
         " stt/cpu/e (small) [de]"
     )
 
@@ -173,10 +173,11 @@ def test_searches_go_from_wide_to_narrow() -> None:
 
 
 def test_why_nobody_says_what_there_is() -> None:
-    assert explain_no_match([], Requirements("tts")) == "nobody on the mesh offers tts just now"
+    assert explain_no_match([], Requirements("tts")) == "no producer on the mesh offers tts now"
     said = explain_no_match([GERMAN], Requirements("stt", language="fr"))
     assert said == (
-        "nobody offers stt, language fr; without --language fr there is: stt/cpu/e (small) [de]"
+        "no producer offers stt, language fr; without --language fr there is: stt/cpu/e (small)"
+        " [de]"
     )
 
 
@@ -196,10 +197,10 @@ def test_whoever_did_a_job_comes_first_while_others_turn_out_to_be_dead() -> Non
 def test_when_it_is_the_clients_own_choice_that_leaves_nobody_that_is_said() -> None:
     one = record("a")
     assert explain_no_match([one], Requirements("stt", only=("zzz",))) == (
-        f"--only leaves nobody who offers stt; there is: {one.peer_id}"
+        f"--only leaves no producer that offers stt; there is: {one.peer_id}"
     )
     assert explain_no_match([one], Requirements("stt", avoid=(one.peer_id,))).startswith(
-        "--avoid leaves nobody"
+        "--avoid leaves no producer"
     )
 
 
@@ -218,7 +219,7 @@ def test_which_flag_to_leave_out_is_said(needs: Requirements, flag: str) -> None
 
 def test_where_one_flag_less_would_not_do_what_there_is_is_said_all_the_same() -> None:
     said = explain_no_match([GERMAN], Requirements("stt", backend="gpu", language="fr"))
-    assert said == "nobody offers stt/gpu, language fr; there is: stt/cpu/e (small) [de]"
+    assert said == "no producer offers stt/gpu, language fr; there is: stt/cpu/e (small) [de]"
 
 
 def test_where_all_that_is_there_wants_to_be_named_how_to_name_it_is_said() -> None:
