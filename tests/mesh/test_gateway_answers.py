@@ -174,11 +174,11 @@ async def killed(doomed: RunningNode, jobs: list[ServedJob]) -> dict[str, str]:
 
 
 ROWS: dict[str, tuple[Row, float]] = {
-    "has nobody who does this": (nobody, WAIT),
-    "has nobody with the model, voice or language that is named": (nobody_with_the_model, WAIT),
-    "is busy with others' jobs, for longer than a minute": (busy, WAIT),
-    "loses the producer in mid-job, and has another": (lost_with_another, OTHER_WAIT),
-    "loses the only producer in mid-job, for longer than a minute": (lost_alone, WAIT),
+    "has no producer for this service": (nobody, WAIT),
+    "has no producer with that model, voice or language": (nobody_with_the_model, WAIT),
+    "is busy with other jobs, for longer than a minute": (busy, WAIT),
+    "loses the producer during the job, and has another": (lost_with_another, OTHER_WAIT),
+    "loses the only producer during the job, for longer than a minute": (lost_alone, WAIT),
 }
 
 
