@@ -106,7 +106,7 @@ async def test_music_before_the_first_words_is_no_end(
     tmp_path: Path, patch: pytest.MonkeyPatch
 ) -> None:
     """More pieces without a word than are kept, before those that decide the language."""
-    patch.setattr(scattered_job, "KEPT", 1)
+    patch.setattr(scattered_job, "MAX_HELD", 1)
     beats = np.zeros(150 * 16_000, np.int16)
     for begin in range(0, beats.size, 4_800):
         beats[begin : begin + 80] = 12_000
