@@ -69,11 +69,11 @@ class DhtNode(OwnAddress):
             network: the name of the mesh.
             host: what to listen on; None and `::` mean every address of both families.
             port: UDP port, 0 for any.
-            guest: ask to be remembered by nobody (clients, and nodes that cannot be reached).
+            guest: ask every node not to keep us (for clients, and nodes that cannot be reached).
             state: the folder in which good contacts are kept across restarts.
             clock: seconds since the epoch.
-            rng: where chance comes from.
-            member: the mesh is a private one, and this what we are in it; of no other node.
+            rng: the source of random numbers.
+            member: our membership, if the mesh is private.
         """
         own = NodeState(identity, network, clock, rng or CHANCE, member)
         self._tasks = BackgroundTasks(self._task_failed)
@@ -182,15 +182,15 @@ class DhtNode(OwnAddress):
         """Become part of the mesh; how many contacts we have then.
 
         Raises:
-            NotJoined: nobody answered; the message says who was tried.
+            NotJoined: no node answered; the message names those that were tried.
         """
         await self._joining.join(neighbours, timeout)
         self.save_contacts()
         return self._network.size
 
     def remembered(self) -> list[Address]:
-        """Nodes known from the last time, which `join` tries too: only those met through the
-        neighbours that it was told of, if it was told of any."""
+        """Nodes known from the last run, which `join` tries too; if it is given neighbours, only
+        nodes that were met through them."""
         return self._joining.remembered()
 
     def save_contacts(self) -> None:
@@ -200,7 +200,7 @@ class DhtNode(OwnAddress):
     # -- publishing and finding --------------------------------------------------------------------
 
     async def publish(self, record: Record) -> int:
-        """Leave our signed record (or its withdrawal) with the closest nodes of each of its keys.
+        """Store our signed record (or its withdrawal) at the nodes closest to each of its keys.
 
         Returns:
             How many nodes hold it now, ourselves included, under the key where the fewest do; 0 if
@@ -209,7 +209,7 @@ class DhtNode(OwnAddress):
         self._state.counts["published"] += 1
         self._state.dial_back_peers = (
             frozenset()
-        )  # who publishes was dialled back, or never will be
+        )  # reserved no longer: we were dialled back, or not
         return await self._publisher.publish(record)
 
     def _is_in(self) -> bool:
@@ -257,8 +257,8 @@ class DhtNode(OwnAddress):
         return self._state.has_contacted(address)
 
     async def hears_anybody(self, within: float = limits.OWN_NETWORK) -> bool:
-        """Whether any contact answers now: if none does, it is our own network that is gone. With
-        nobody to ask, it is taken to be there."""
+        """Whether any contact answers now: if none does, our own network is down. True if there is
+        no contact."""
         return await self._network.hears_anybody(within)
 
     def allows(self, ip: str) -> bool:
@@ -268,7 +268,7 @@ class DhtNode(OwnAddress):
             return False
         return is_contactable(ip, self._state.private is not False)
 
-    # -- what there is to know ---------------------------------------------------------------------
+    # -- state -------------------------------------------------------------------------------------
 
     def stats(self) -> dict[str, Any]:
         """Numbers for logs and status pages."""

@@ -6,7 +6,7 @@ named by others           -> asked on the credit of those who named it: at lengt
                              then again with the token that it gave; two in vain end its network
     answer                    -> closer candidates, a token, records
     first holder              -> a moment's grace for a second one, so that a stale word is noticed;
-                                 longer on the way, where nobody has a reason to hold anything
+                                 longer on the way, where no node has a reason to hold records
 
 It ends when the closest k have answered (or are silent), when enough was found, after so many
 requests, or when its time is up; whatever strangers answer. What goes to addresses that have never
@@ -99,10 +99,10 @@ class IterativeLookup:
         return self.shortlist.answered()
 
     def add(self, peer: Any, named: Credit | None = None) -> None:
-        """One more candidate, unless it is us, known, or nobody we may speak to.
+        """Add a candidate, unless it is us, known, or not to be contacted.
 
         Args:
-            named: what its being named is worth, if a stranger told us of it.
+            named: the credit of the answer that named it, if a stranger did.
         """
         address = peer.address
         if self.shortlist.knows(peer.id, address, named) or address in self.state.dial_back_peers:
@@ -129,7 +129,7 @@ class IterativeLookup:
     # -- deciding ----------------------------------------------------------------------------------
 
     def send_next(self) -> None:
-        """Ask whom there is to ask; end when there is nobody."""
+        """Ask the next candidates; end when there are none."""
         if not self.ended.done():
             self._advance(self.shortlist.window())
 
@@ -170,7 +170,7 @@ class IterativeLookup:
         return None
 
     def _may_resend(self, candidate: Candidate, size: int) -> bool:
-        """Whether somebody who is silent may be asked once more."""
+        """Whether a silent candidate may be asked once more."""
         if self._abandoned:
             return False
         if not candidate.backers:
@@ -255,16 +255,11 @@ class IterativeLookup:
     def ask_page(self, holder: Candidate, start: int, done: Callable[[Found | None], None]) -> None:
         """Ask a holder for its records from turn `start` on."""
         self.requests += 1
+        arguments = [self.target.id, dht_limits.MAX_RECORDS_IN_DATAGRAM, start]
         self.protocol_for(holder).send_request(
-            holder.address,
-            "find",
-            [self.target.id, dht_limits.MAX_RECORDS_IN_DATAGRAM, start],
-            answer_codec.read_found,
-            done,
-            node_id=holder.id,
-            token=holder.token,
-            again=lambda size: not self._abandoned,
-        )
+            holder.address, "find", arguments, answer_codec.read_found, done,
+            node_id=holder.id, token=holder.token, again=lambda size: not self._abandoned,
+        )  # fmt: skip
 
     def take(self, wires: list[bytes]) -> int:
         """Keep the records among these bytes that pass; how many did."""

@@ -38,7 +38,7 @@ class RecordLookups:
     def __init__(self, network: RpcNetwork) -> None:
         self._network, self._state = network, network.state
         self._kept: dict[bytes, CachedResult] = {}  # the oldest first
-        self._used: dict[bytes, float] = {}  # loop time at which somebody last asked
+        self._used: dict[bytes, float] = {}  # loop time of the last request
         self._running: dict[bytes, tuple[int, asyncio.Task[CachedResult]]] = {}
         self._waiting: dict[asyncio.Task[CachedResult], int] = {}  # how many wait for each walk
         self.last_requests = 0  # datagrams the last walk asked with

@@ -52,7 +52,7 @@ def was_promised_more(found: int, want: int, counts: Iterable[int]) -> bool:
 
 
 def who_say_split(judges: list[Candidate]) -> list[Candidate]:
-    """Those that say that the key has split; nobody, if they are not most of them."""
+    """The judges that say that the key has split, if they are the majority; else none."""
     some = [judge for judge in judges if judge.split]
     return some if 2 * len(some) > len(judges) else []
 

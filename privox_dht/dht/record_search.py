@@ -71,7 +71,7 @@ class RecordSearch:
                 )
             )
             found = latest_per_key([*found, *(record for some in parts for record in some)])
-        return found  # whoever moved on to a shard may have left an older word in what is above it
+        return found  # a publisher that moved to a shard may have left an older record above it
 
     async def _read_all(self, crawl: IterativeLookup, may_split: bool) -> bool:
         """Ask the holders for what they have, as far as it is wanted; whether the key has split."""
@@ -138,9 +138,9 @@ class RecordSearch:
         crawl.take(store.sample(key, self.want, self.want * limits.MAX_RECORD * 2, now))
 
     async def _pages(self, crawl: IterativeLookup, most: int = dht_limits.BUCKET) -> None:
-        """Ask the holders for more of what they have, the fullest first, until it is enough or
-        `most` were asked. Where everybody is wanted it is enough when one more holder has told of
-        nobody new."""
+        """Ask the holders for more of their records, the fullest first, until it is enough or
+        `most` were asked. If all records are wanted, it is enough when one more holder had none
+        that is new."""
         known = -1
         for holder in sorted(crawl.shortlist.holders, key=lambda holder: -holder.count):
             settled = not self._wants_all or len(crawl.found) in (known, self.want)
@@ -153,8 +153,8 @@ class RecordSearch:
                 await self._read(crawl, holder, self._rows(crawl, holder))
 
     def _is_enough(self, crawl: IterativeLookup) -> bool:
-        """Whether as many were found as are wanted, or as there are; where there are more, idle
-        ones, unless somebody's pages were read: the idle come first on those."""
+        """Whether as many records were found as are wanted, or as there are; if there are more
+        than are wanted, they must be idle, unless pages were read, where the idle come first."""
         found, holders = crawl.found.values(), crawl.shortlist.holders
         return record_pages.is_enough(
             len(found), sum(record.idle > 0 for record in found), self.want, holders

@@ -1,8 +1,8 @@
-"""The sockets of one node as one: whoever asks says whom, and not by which of them.
+"""The sockets of one node as one: a caller gives an address, and not a socket.
 
-request -> by the socket of the family that the address is of
-        <- what was read of the answer, or None
-ping    -> a proof is asked for; who gives it is a contact from now on
+request -> by the socket of the address's family
+        <- the answer as it was read, or None
+ping    -> asks for a proof; a node that gives it becomes a contact
 """
 
 import asyncio
@@ -23,11 +23,11 @@ Spawn = Callable[[Coroutine[Any, Any, Any]], "asyncio.Task[Any]"]
 
 
 def _nothing(contact: Contact | None) -> None:
-    """Who pings to be seen, or to see whether it is there, waits for nothing."""
+    """A ping whose result does not matter."""
 
 
 class RpcNetwork:
-    """What all that a node does for itself and for others speaks through."""
+    """Requests to other nodes, over the socket of the right address family."""
 
     __slots__ = ("protocols", "spawn", "state")
 
@@ -91,14 +91,14 @@ class RpcNetwork:
         )  # fmt: skip
 
     def ping(self, contact: Contact, done: Callable[[Contact | None], None] = _nothing) -> None:
-        """Ask a contact for its proof once more: it sees us, and we whether it is there."""
+        """Ask a contact for its proof again, which shows both sides that the other is there."""
         self.socket(contact.address).ping(contact.address, done, expected=contact.id)
 
     async def meet(self, address: Address, *, named: bool = False) -> Contact | None:
-        """Ask whoever is at an address for its proof; None if it gives none.
+        """Ask the node at an address for its proof; None if it gives none.
 
         Args:
-            named: our owner told us to ask there.
+            named: the owner gave this address.
         """
         answer: asyncio.Future[Contact | None] = asyncio.get_running_loop().create_future()
 
@@ -110,8 +110,7 @@ class RpcNetwork:
         return await answer
 
     async def hears_anybody(self, within: float) -> bool:
-        """Whether any contact answers within so many seconds. With nobody to ask, it is taken that
-        one would."""
+        """Whether any contact answers within so many seconds; True if there is no contact."""
         known = self.contacts()
         some = self.state.rng.sample(known, min(len(known), limits.OWN_NETWORK_ASKED))
         answered = asyncio.Event()

@@ -1,6 +1,6 @@
-"""Whom a look-up may ask, whom it asks next, and what those who answered are worth. Pure.
+"""Which nodes a look-up may ask, which it asks next, and which holders it believes. Pure.
 
-candidates   all that were named, closest first
+candidates   all nodes that were named, closest first
 window       the k closest of them that are not silent, at most two of one network
 in flight    a few while answers bring closer nodes, one more for each that was silent
 holders      who holds records; two that agree, of two networks, are believed
@@ -72,7 +72,7 @@ class Shortlist:
         named: Credit | None,
         token: bytes = b"",
     ) -> None:
-        """One more candidate: somebody who is not known yet."""
+        """Add a candidate that is not known yet."""
         candidate = Candidate(node_id, address, self.target, rtt)
         candidate.token = token
         if named is not None:
@@ -80,7 +80,7 @@ class Shortlist:
         self._enter(candidate)
 
     def seed(self, holder: Candidate) -> None:
-        """Somebody who answered an earlier look-up, and is asked nothing more."""
+        """Add a node that answered an earlier look-up, and is not asked again."""
         holder.state, holder.stored = ANSWERED, None
         holder.backers = []  # it has answered before
         self._enter(holder)
@@ -94,8 +94,8 @@ class Shortlist:
         bisect.insort(self.candidates, candidate)
 
     def window(self) -> list[Candidate]:
-        """The k closest that are not silent, at most two of one network among them, and nobody who
-        may not be asked."""
+        """The k closest candidates that are not silent and may be asked, at most two of them of one
+        network."""
         window: list[Candidate] = []
         diverse, closest = self._diverse(), self.closest
         crowded, vain = diverse and self._is_crowded, diverse and self.vain
@@ -120,10 +120,10 @@ class Shortlist:
         return window
 
     def parallel(self, window: list[Candidate], want: int) -> int:
-        """How many may be in flight now: a few while answers still bring closer nodes, one more for
-        each that was silent, and all of the window once half of its very closest have told of their
-        neighbours, if all of them have to be asked anyway. (All of the window from the first answer
-        on would spend the requests of a walk through 10,000 nodes before it arrives.)"""
+        """How many requests may be in flight now: a few while answers still bring closer nodes, and
+        one more for each silent candidate. A look-up that must ask the whole window anyway asks all
+        of it once half of the very closest have answered. (If it did so from the first answer on,
+        a walk through 10,000 nodes would spend its requests before it arrives.)"""
         if not want and self.is_near(window):
             return self.closest
         few = self.alpha if want else 2 * self.alpha
@@ -135,8 +135,8 @@ class Shortlist:
         return list(islice(some, self.closest))
 
     def is_near(self, window: list[Candidate]) -> bool:
-        """Whether half of the very closest have answered: whoever the others may still name hardly
-        changes who the closest are."""
+        """Whether half of the very closest have answered: the nodes that the others may still name
+        hardly change which are the closest."""
         near = window[: self.alpha]
         answered = [candidate.state for candidate in near].count(ANSWERED)
         return answered > 0 and 2 * answered >= len(near)
@@ -146,7 +146,7 @@ class Shortlist:
         return all(candidate.state == ANSWERED for candidate in window[: self.alpha])
 
     @property
-    def somebody_is_late(self) -> bool:
+    def is_anyone_late(self) -> bool:
         """Whether a late answer may still come."""
         return any(candidate.state == SLOW for candidate in self.candidates)
 
@@ -157,18 +157,18 @@ class Shortlist:
         return silent and self.answers < dht_limits.HOLDERS
 
     def apart(self, candidates: list[Candidate]) -> list[Candidate]:
-        """In a public mesh, one of each network."""
+        """One candidate of each network; in a private mesh all."""
         if not self._diverse():
             return candidates
         by_network = {candidate.network: candidate for candidate in candidates}
         return list(by_network.values())
 
     def agreeing_holders(self, window: list[Candidate], want: int) -> int:
-        """How many holders agree on how much there is. One that came lately holds only a part, one
-        outside of the window, or too far away, has no reason to hold anything, and in a public mesh
-        those of one network may be one liar. What is left on the way to a key with many producers
-        adds up with those who are nearly among the closest: holders of fewer idle ones than are
-        wanted have to be nearer."""
+        """How many holders agree on the number of records. A node that joined lately holds only
+        some of them; one outside of the window, or too far away, has no reason to hold any; and in
+        a public mesh the holders of one network may be one liar. Nodes that are nearly among the
+        closest collect copies that walks to a popular key leave on the way, so holders of fewer
+        idle records than are wanted have to be nearer."""
         most = max(holder.count for holder in self.holders)
         few = max(holder.idle for holder in self.holders) < want
         reach = self.reach * dht_limits.FEW_REACH if few else self.reach
@@ -179,29 +179,29 @@ class Shortlist:
     # -- when it is enough -------------------------------------------------------------------------
 
     def is_worth_waiting(self, want: int) -> bool:
-        """Whether a late answer could still matter where nobody else can be asked: nothing was
-        found, and somebody is late."""
+        """Whether a late answer could still matter when all candidates were asked: nothing was
+        found, and an answer is late."""
         if want:
             done = bool(self.holders) or self.answers >= dht_limits.HOLDERS
         else:
             done = self.answers > 0
-        return not done and self.somebody_is_late
+        return not done and self.is_anyone_late
 
     def is_enough(self, window: list[Candidate], want: int, *, waited: bool) -> bool:
-        """Whether what the holders told may be believed: two agree, or one is still alone after
-        its grace (`waited`), and the walk has arrived."""
+        """Whether the holders may be believed: two agree, or the walk has arrived and there is
+        still only one after its grace (`waited`)."""
         if self.agreeing_holders(window, want) >= dht_limits.HOLDERS:
             return True
         return waited and self.closest_answered(window)
 
     def one_is_enough(self, window: list[Candidate], want: int, *, waited: bool) -> bool:
-        """Whether the only holder's word will do now that its grace is over. It will if the walk
-        has arrived: on the way there it may be an old one, told again by somebody who lies. After
-        the longer grace (`waited`) it will if it stands where it has a reason to hold anything."""
+        """Whether the only holder may be believed now that its grace is over: if the walk has
+        arrived, since a holder met on the way may be a liar that replays an old record; or, after
+        the longer grace (`waited`), if it stands where it has a reason to hold records."""
         return self.closest_answered(window) or (waited and self.agreeing_holders(window, want) > 0)
 
     def grace(self, want: int) -> float:
-        """Seconds that the first holder waits for a second one: it may have come lately, and hold
-        but a part."""
+        """Seconds for which a second holder is waited for: the first may have joined lately, and
+        hold only some of the records."""
         few = self.holders[0].count < want
         return dht_limits.GRACE_FEW if few else dht_limits.GRACE

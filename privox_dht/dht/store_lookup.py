@@ -165,7 +165,7 @@ class StoreLookup(IterativeLookup):
         answers at all, late nodes are not waited for."""
         if self._writing or self.accepted or not self._uplink_works:
             return self._writing > 0
-        return self.shortlist.somebody_is_late
+        return self.shortlist.is_anyone_late
 
     @property
     def has_failed(self) -> bool:

@@ -142,7 +142,7 @@ def test_holders_of_less_than_is_wanted_have_to_be_nearer() -> None:
 def test_silence_is_met_where_too_few_answered_beside_it() -> None:
     some = shortlist([ANSWERED, SLOW])
     some.answers = 1
-    assert some.met_silence and some.somebody_is_late
+    assert some.met_silence and some.is_anyone_late
     some.answers = dht_limits.HOLDERS
     assert not some.met_silence
     assert not shortlist([ANSWERED, NEW]).met_silence
