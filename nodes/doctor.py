@@ -122,7 +122,7 @@ class Doctor:
     def _neighbours(self) -> list[Address]:
         """The neighbours to join through: those named, and those that the node remembers."""
         config = self.config
-        kept = ContactFile.choose(config.state_dir, self._dht.kept_as, config.neighbours)
+        kept = ContactFile.choose(config.state_dir, self._dht.contacts_name, config.neighbours)
         return list(dict.fromkeys([*config.neighbours, *kept.known(time.time())]))
 
     async def _serving(self, producer: Producer) -> SpeechServer:

@@ -43,7 +43,7 @@ def quota_prefixes(host: str) -> Prefixes:
     return tuple(str(ipaddress.ip_network((address, bits), strict=False)) for bits in levels)
 
 
-def home_of(host: str, port: int) -> str:
+def source_network(host: str, port: int) -> str:
     """The network that counts as one source, since one owner may have all of it. On loopback every
     port is a source of its own, in a private network every address."""
     prefixes = quota_prefixes(host)

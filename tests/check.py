@@ -99,14 +99,15 @@ def quiet(name: str, files: Sequence[str]) -> Step:
 
 QUIET = files_with("quiet", "mesh")
 ATTACKS = [file for file in QUIET if "test_attack" in file]
-# Attacks that wait most of the time: both together take less than a third of a core.
-PATIENT = [f"tests/mesh/test_attack_{name}.py" for name in ("jobs", "producers")]
+# They wait most of the time: all together take less than half a core.
+WAITS = ("attack_jobs", "attack_producers", "shared_slots")
+PATIENT = [f"tests/mesh/test_{name}.py" for name in WAITS]
 SLOTS = ["tests/mesh/test_attack_slots.py", "tests/mesh/test_dht_node.py"]
 BUSY = [file for file in ATTACKS if file not in (*PATIENT, *SLOTS)]
 LAST = (  # a core for each of the first two
     (quiet("nat, quiet", files_with("quiet", "nat")), quiet("mesh, quiet attacks", BUSY)),
-    (quiet("mesh, quiet", [file for file in QUIET if file not in (*ATTACKS, *SLOTS)]),),
-    (quiet("mesh, quiet jobs", PATIENT),),
+    (quiet("mesh, quiet", [file for file in QUIET if file not in (*ATTACKS, *SLOTS, *PATIENT)]),),
+    (quiet("mesh, quiet waits", PATIENT),),
     (quiet("mesh, quiet slots", SLOTS),),
 )
 SOAK = (

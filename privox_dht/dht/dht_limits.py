@@ -91,12 +91,12 @@ DIAL_TIMEOUT = 1.5  # seconds a third node waits for a TCP connection when it di
 DIAL_PROBE_RESEND = (0.3, 0.7)  # seconds after the first at which a probe is sent again ...
 DIAL_PROBE_TIMEOUT = 1.2  # ... and after which there is no answer to it, and nothing more is tried
 DIAL_RESEND = (0.5, 1.2, 2.0)  # seconds after the first at which a dial-back is asked for again
-DIAL_ANSWER = 3.5  # seconds the asker waits for a verdict: probe, TCP, and three ways
+DIAL_ANSWER = 3.5  # seconds the requester waits for a verdict: probe, TCP, and three ways
 DIAL_REFERRED = 3.0  # seconds a helper waits for the third node's verdict: probe, TCP and two ways
 DIAL_HELPERS = 6  # pairs of helper and third node, or lone witnesses, asked at most
 DIAL_AGREE = 2  # verdicts that must agree, where more than one can be had
 DIAL_SAME_TARGET = 10.0  # seconds between two dial-backs of one node to one address
-DIAL_RATE = 10.0  # dial-backs per second one node does, all askers together: TCP is tried only at
+DIAL_RATE = 10.0  # dial-backs per second one node does, all together: TCP is tried only at
 # an address and port that has answered, and twenty machines may start in the same second
 DIAL_BURST = 40.0  # dial-backs at once
 RESERVED = 4  # contacts a new node leaves alone until it was dialled back from them
@@ -109,7 +109,7 @@ RESOLVER_RATE = 5.0  # requests per second of one address (IPv6: /56); a job nee
 RESOLVER_BURST = 50.0  # requests of one address at once: a small office after a power cut
 RESOLVER_RATE_IN_ALL = 20.0  # requests per second: walks for others stay below what we may ask each
 # node ourselves (SOURCE_RATE), with room for our own
-RESOLVER_BURST_IN_ALL = 100.0  # requests at once, all askers together
+RESOLVER_BURST_IN_ALL = 100.0  # requests at once, all requesters together
 RESOLVER_LOOKUPS_AT_ONCE = 16  # look-ups for others at the same time
 HOSTED_RECORDS = 100  # records placed for others: with nine keys each they are half of what our
 # address may place at one node (RECORDS_PER_SOURCE)
@@ -117,5 +117,5 @@ HOSTED_RATE = 1.0  # records per second of one address: eight busy producers now
 HOSTED_BURST = 20.0  # records of one address at once: all of HOSTED_PER_ADDRESS, and some again
 HOSTED_RATE_IN_ALL = 3.0  # records per second: HOSTED_RECORDS every 45 s; with nine keys each they
 # are half of what we may ask of each node in a small mesh (SOURCE_RATE)
-HOSTED_BURST_IN_ALL = 30.0  # records at once, all askers together
+HOSTED_BURST_IN_ALL = 30.0  # records at once, all requesters together
 HOSTED_PER_ADDRESS = 16  # of those from one address: eight producers with two engines each

@@ -87,8 +87,10 @@ class DhtNode(OwnAddress):
         self._listening = UdpEndpoints(self._network, answers, self._open)
         self._lookups = RecordLookups(self._network)
         # the mesh's name, as contacts are kept: a private one is not another of the same name
-        self.kept_as = f"{network} {self.mesh.hex()}" if member else network
-        self._joining = Joining(self._network, self._bootstrapper, network, state, self.kept_as)
+        self.contacts_name = f"{network} {self.mesh.hex()}" if member else network
+        self._joining = Joining(
+            self._network, self._bootstrapper, network, state, self.contacts_name
+        )
         self._state.on_public = self._forget_private
         self._handover = Handover(self._network)
         self._state.on_contact = self._met

@@ -1,8 +1,9 @@
 """Dials nodes back for others: the helper and the third node of `dial_back`.
 
 The target is the source address that the helper has proven, or one that answers a nonce which only
-the asker knows; TCP goes to that very port, or to the relay's. A third node dials only for contacts
-of its own, seldom one address, at a low rate in all, and never its own machine for another one.
+the requester knows; TCP goes to that very port, or to the relay's. A third node dials only for
+contacts of its own, seldom one address, at a low rate in all, and never its own machine for another
+one.
 """
 
 import asyncio
@@ -21,7 +22,7 @@ from privox_dht.dht.rpc_protocol import RpcProtocol
 from privox_dht.dht.wire import family_of
 from privox_dht.quotas import RateLimiter
 
-REFUSED: Answer = {"u": False, "d": UNTRIED}  # no node probed: the asker tries another helper
+REFUSED: Answer = {"u": False, "d": UNTRIED}  # no node probed: the requester tries another helper
 OpenSocket = Callable[[int], Awaitable[RpcProtocol]]  # a socket of a family
 
 
@@ -39,7 +40,7 @@ class DialBackServer:
 
     def __init__(self, network: RpcNetwork, open_second: OpenSocket) -> None:
         self._network, self._state, self._open_second = network, network.state, open_second
-        # running dial-backs by nonce and asker: a request that is sent again gets the same answer
+        # running dial-backs by nonce and requester: a repeated request gets the same answer
         self._running: dict[tuple[bytes, Address], asyncio.Future[Answer]] = {}
         self._targets = RateLimiter(1 / dht_limits.DIAL_SAME_TARGET, float(dht_limits.DIAL_HELPERS))
         self._all = RateLimiter(dht_limits.DIAL_RATE, dht_limits.DIAL_BURST)
@@ -62,24 +63,24 @@ class DialBackServer:
         return self._start(nonce, address, self._request_dial(third, address, tcp_port, nonce))
 
     async def _request_dial(
-        self, third: Contact, asker: Address, tcp_port: int, nonce: bytes
+        self, third: Contact, requester: Address, tcp_port: int, nonce: bytes
     ) -> Answer:
         token = await request_token(self._network, third.address, third.id)
         if not token:
             return REFUSED
         dialled = await self._network.request(
-            third.address, "dial_request", [pack_address(*asker), tcp_port, nonce],
+            third.address, "dial_request", [pack_address(*requester), tcp_port, nonce],
             answer_codec.read_dialled, node_id=third.id, token=token,
             hard=dht_limits.DIAL_REFERRED, resend=dht_limits.DIAL_RESEND,
         )  # fmt: skip
         if dialled is None:
             return REFUSED
-        return {"u": dialled.udp, "d": dialled.tcp, "o": pack_address(*asker)}
+        return {"u": dialled.udp, "d": dialled.tcp, "o": pack_address(*requester)}
 
     # -- the third node ----------------------------------------------------------------------------
 
     def dial_request(self, request: Request, address: Address) -> Pending:
-        """Dial an asker back, for a contact of ours."""
+        """Dial a requester back, for a contact of ours."""
         there, tcp_port, nonce = request.arguments
         if (running := self._running.get((nonce, address))) is not None:
             return running
@@ -116,7 +117,7 @@ class DialBackServer:
     def _start(
         self, nonce: bytes, address: Address, work: Coroutine[Any, Any, Answer]
     ) -> asyncio.Future[Answer]:
-        """Start a dial-back, once for each nonce and asker however often the request is sent."""
+        """Start a dial-back, once for each nonce and requester however often it is requested."""
         answer = self._running[nonce, address] = self._network.spawn(work)
         loop, forget = asyncio.get_running_loop(), self._running.pop
         loop.call_later(dht_limits.DIAL_ANSWER, forget, (nonce, address), None)

@@ -22,7 +22,7 @@ from privox_dht.errors import NotJoined
 class Joining:
     """The neighbours of one node, and its contacts of earlier runs."""
 
-    __slots__ = ("_bootstrapper", "_contact_file", "_folder", "_kept_as", "_name", "_network",
+    __slots__ = ("_bootstrapper", "_contact_file", "_contacts_name", "_folder", "_name", "_network",
                  "_rejoining", "_state", "named")  # fmt: skip
 
     def __init__(
@@ -31,17 +31,17 @@ class Joining:
         bootstrapper: Bootstrapper,
         name: str,
         folder: Path | None,
-        kept_as: str,
+        contacts_name: str,
     ) -> None:
         """
         Args:
             name: the mesh's.
             folder: in which good contacts are saved; None: they are not.
-            kept_as: the mesh's name there, which differs for two private meshes of one name.
+            contacts_name: the mesh's name there, which differs for two private meshes of one name.
         """
         self._network, self._state = network, network.state
         self._bootstrapper, self._name = bootstrapper, name
-        self._folder, self._kept_as = folder, kept_as
+        self._folder, self._contacts_name = folder, contacts_name
         self.named: tuple[Address, ...] = ()  # all neighbours that were given to `join`
         self._contact_file: ContactFile | None = None  # once it is chosen
         self._rejoining: asyncio.Task[None] | None = None  # while no contact answers
@@ -92,7 +92,7 @@ class Joining:
 
     def contact_file(self) -> ContactFile | None:
         if self._contact_file is None and self._folder is not None:
-            self._contact_file = ContactFile.choose(self._folder, self._kept_as, self.named)
+            self._contact_file = ContactFile.choose(self._folder, self._contacts_name, self.named)
         return self._contact_file
 
     def usable(self) -> int:

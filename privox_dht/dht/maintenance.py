@@ -38,7 +38,7 @@ async def maintain(
         rounds += 1
         now = state.clock()
         state.store.sweep(now)
-        state.gate.sweep(now)
+        state.validator.sweep(now)
         lookups.renew()
         previous = _ping_lost_contacts(network, previous)
         for protocol in network.protocols.values():

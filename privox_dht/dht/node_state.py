@@ -82,7 +82,6 @@ class NodeState:
         "dial_back_peers",
         "dropped",
         "families",
-        "gate",
         "guest",
         "identity",
         "is_named",
@@ -106,6 +105,7 @@ class NodeState:
         "sealed",
         "store",
         "tokens",
+        "validator",
         "witnesses",
     )  # fmt: skip
 
@@ -140,7 +140,7 @@ class NodeState:
         self.on_loopback = False  # whether a node on this very machine is in the mesh
         self.store = RecordStore(rng)
         self.published: dict[tuple[bytes, bytes], PublishedRecord] = {}  # by key and `Record.key`
-        self.gate = RecordValidator(self.mesh, rng.randbytes(16))
+        self.validator = RecordValidator(self.mesh, rng.randbytes(16))
         self.tokens = WriteTokens(rng)
         self.rates = RateLimiter(dht_limits.SOURCE_RATE, dht_limits.SOURCE_BURST)
         # Of requests with a token
@@ -202,7 +202,7 @@ class NodeState:
     def accept(self, wire_bytes: bytes, key: bytes) -> Record | None:
         """The record in a stranger's bytes; None, and counted, if it is not valid."""
         try:
-            return self.gate.validate(wire_bytes, key, self.clock())
+            return self.validator.validate(wire_bytes, key, self.clock())
         except BadRecord as exc:
             self.drop(f"record {exc.reason}")
             return None

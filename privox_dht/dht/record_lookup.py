@@ -81,11 +81,11 @@ class RecordLookups:
     def _usable(self, key: bytes, kept: CachedResult) -> list[Record]:
         """What still holds of an answer. What has a successor by now may lie in our own store."""
         state, now = self._state, self._state.clock()
-        usable = state.gate.current(kept.found, now)
+        usable = state.validator.current(kept.found, now)
         if len(usable) < len(kept.found):
             wires = state.store.sample(key, kept.want, kept.want * limits.MAX_RECORD * 2, now)
             mine = [record for wire in wires if (record := state.accept(wire, key)) is not None]
-            usable = state.gate.current(latest_per_key([*usable, *mine]), now)
+            usable = state.validator.current(latest_per_key([*usable, *mine]), now)
         return sorted(usable, key=lambda record: record.idle == 0)
 
     def renew(self) -> None:

@@ -141,28 +141,28 @@ class RecordStore:
         return 0 if entries is None else entries.edges[0]
 
     def page(
-        self, key: bytes, start: int, most: int, room: int, now: float, asker: bytes = b""
+        self, key: bytes, start: int, most: int, room: int, now: float, requester: bytes = b""
     ) -> list[bytes]:
         """Up to `most` records that fit into `room` bytes, from turn `start` on. None is withdrawn.
 
         Args:
-            asker: the reader's address: all its pages are of one order.
+            requester: the reader's address: all its pages are of one order.
         """
         entries = self._by_key.get(key)
         if entries is None:
             return []
-        order = self._order(key, entries, asker, now)
+        order = self._order(key, entries, requester, now)
         return self._fit(entries, order[start : start + most], most, room, now)
 
     def sample(
-        self, key: bytes, most: int, room: int, now: float, asker: bytes = b""
+        self, key: bytes, most: int, room: int, now: float, requester: bytes = b""
     ) -> list[bytes]:
         """The first records of an order; if they are fewer than `most`, withdrawals as well, so
         that readers learn of them."""
         entries = self._by_key.get(key)
         if entries is None:
             return []
-        order = self._order(key, entries, asker, now)[: most + 2]  # some may have expired
+        order = self._order(key, entries, requester, now)[: most + 2]  # some may have expired
         withdrawn = entries.places[entries.live : entries.live + most] if len(order) < most else ()
         return self._fit(entries, [*order, *withdrawn], most, room, now)
 
@@ -184,15 +184,15 @@ class RecordStore:
         if not entries:
             del self._by_key[key]
 
-    def _order(self, key: bytes, entries: KeyRecords, asker: bytes, now: float) -> list[int]:
-        """The order of a key's records for one asker, kept while it reads page after page."""
-        if not asker and entries.live <= ORDERED_ANEW:
+    def _order(self, key: bytes, entries: KeyRecords, requester: bytes, now: float) -> list[int]:
+        """The order of a key's records for one requester, kept while it reads page after page."""
+        if not requester and entries.live <= ORDERED_ANEW:
             return turns(entries, self._rng)
-        made, order = self._orders.get((key, asker), (0.0, []))
-        if not 0 <= now - made < (ORDER_KEPT if asker else 1.0):
+        made, order = self._orders.get((key, requester), (0.0, []))
+        if not 0 <= now - made < (ORDER_KEPT if requester else 1.0):
             made, order = now, turns(entries, self._rng)
-        self._orders[key, asker] = made, order
-        self._orders.move_to_end((key, asker))
+        self._orders[key, requester] = made, order
+        self._orders.move_to_end((key, requester))
         if len(self._orders) > ORDERS:
             self._orders.popitem(last=False)
         return order

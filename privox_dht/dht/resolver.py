@@ -143,7 +143,7 @@ class RecursiveResolver:
         now = self.now()
         try:
             stands_under = keys_of(parse(wire, now, self.mesh, trusted=True))  # signature: next
-            return self._state.gate.validate(wire, stands_under[0], now)
+            return self._state.validator.validate(wire, stands_under[0], now)
         except BadRecord as exc:
             self._state.drop(f"record {exc.reason}")
             raise RequestRejected(f"not a record to keep: {exc.reason}", code="bad_record") from exc

@@ -89,7 +89,7 @@ class RpcHandlers:
     def _proof(self, nonce: bytes, there: bytes, address: Address) -> Answer:
         state = self._state
         if state.is_not_our_address(unpack_address(there)[0]):
-            state.drop("proof", "we are not where the asker thinks")
+            state.drop("proof", "we are not where the requester thinks")
             return None
         return {
             "k": state.identity.public,
@@ -121,21 +121,21 @@ class RpcHandlers:
             answer.update(packed)
             room -= sum(map(len, packed.values()))
         if want:
-            asker = pack_address(*address) if proven else b""
-            answer.update(self._records(target, want, start, room, asker))
+            requester = pack_address(*address) if proven else b""
+            answer.update(self._records(target, want, start, room, requester))
         elif state.store.is_split(target):
             answer["f"] = True  # a publisher goes on to a shard
         return answer
 
     def _records(
-        self, key: bytes, want: int, start: int, room: int, asker: bytes
+        self, key: bytes, want: int, start: int, room: int, requester: bytes
     ) -> dict[str, Any]:
         store, now = self._state.store, self._state.clock()
         most = min(want, dht_limits.MAX_RECORDS_IN_DATAGRAM)
         if start < 0:
-            wires = store.sample(key, most, room, now, asker)
+            wires = store.sample(key, most, room, now, requester)
         else:
-            wires = store.page(key, start, most, room, now, asker)
+            wires = store.page(key, start, most, room, now, requester)
         fields: dict[str, Any] = {"r": wires} if wires else {}
         if count := store.count(key):
             fields.update(c=count, i=store.idle(key))
@@ -144,8 +144,8 @@ class RpcHandlers:
         return fields
 
     def _closest(self, request: Request, address: Address, target: bytes, most: int) -> list[Any]:
-        """The contacts closest to a target, of families that the asker can use; without those that
-        left their last request unanswered, and at most two of one network."""
+        """The contacts closest to a target, of families that the requester can use; without those
+        that left their last request unanswered, and at most two of one network."""
         node = Node(target)
         if not self._state.diverse:
             return self._from_tables(request, address, node, most)[:most]

@@ -8,8 +8,8 @@ the last producer was lost, or does not answer        the job waits, and asks or
 a producer rejects the input                          believed if it did a job for us before, or if
                                                       three networks agree and none is left that did
 
-Failures are counted by network (`quotas.home_of`), since keys cost nothing and networks do. All
-producers behind one farm count as one network, since theirs is unknown.
+Failures are counted by network (`quotas.source_network`), since keys cost nothing and networks
+do. All producers behind one farm count as one network, since theirs is unknown.
 """
 
 from collections.abc import Collection, Iterable, Mapping

@@ -20,7 +20,7 @@ from privox_dht import languages, model_names
 from privox_dht.dispatch.reputation import ReputationTable
 from privox_dht.dispatch.sibling_slots import Slots
 from privox_dht.model_names import explain_only_named
-from privox_dht.quotas import home_of
+from privox_dht.quotas import source_network
 from privox_dht.records import Direct, Record
 from privox_dht.speech import BACKENDS
 
@@ -126,8 +126,9 @@ def rank(
 
 
 def networks_of(record: Record) -> set[str]:
-    """The networks (`quotas.home_of`) of its direct routes."""
-    return {home_of(route.host, route.port) for route in record.routes if isinstance(route, Direct)}
+    """The networks (`quotas.source_network`) of its direct routes."""
+    direct = (route for route in record.routes if isinstance(route, Direct))
+    return {source_network(route.host, route.port) for route in direct}
 
 
 def explain_no_match(records: Iterable[Record], needs: Requirements) -> str:

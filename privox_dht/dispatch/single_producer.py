@@ -39,7 +39,7 @@ from privox_dht.errors import (
     ProducerLost,
     RequestRejected,
 )
-from privox_dht.quotas import home_of
+from privox_dht.quotas import source_network
 from privox_dht.records import Record
 from privox_dht.speech import AudioInfo
 
@@ -205,7 +205,7 @@ class SingleProducer:
             if job.needs.slots is not None:
                 job.needs.slots.record_busy(record, now)
             return not isinstance(exc, NoParkedLine)
-        network = home_of(*dialled_address(endpoint.base, endpoint.proxy))
+        network = source_network(*dialled_address(endpoint.base, endpoint.proxy))
         job.excluded.add(peer_id)
         match exc:
             case RequestRejected():

@@ -148,7 +148,7 @@ class Network:
         self, *reached: Reachability, https: str = "", offset: float | None = None
     ) -> None:
         self.reached, self.https_neighbour, self.offset = list(reached), https, offset
-        self.port, self.kept_as = 5, "public"
+        self.port, self.contacts_name = 5, "public"
 
     def clock_offset(self) -> float | None:
         return self.offset

@@ -3,7 +3,7 @@
 import pytest
 
 from privox_dht import limits
-from privox_dht.quotas import Prefixes, RateLimiter, SharedQuota, home_of, quota_prefixes
+from privox_dht.quotas import Prefixes, RateLimiter, SharedQuota, quota_prefixes, source_network
 from privox_dht.relay import relay_limits
 
 
@@ -36,7 +36,7 @@ def test_an_address_counts_for_the_networks_around_it(host: str, counts_for: Pre
     ],
 )
 def test_one_owner_has_one_voice(host: str, home: str) -> None:
-    assert home_of(host, 5678) == home
+    assert source_network(host, 5678) == home
 
 
 def test_nobody_may_come_beyond_the_total() -> None:

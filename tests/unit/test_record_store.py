@@ -95,7 +95,7 @@ def test_pages_cover_everything_once() -> None:
     held = store()
     for n in range(31):
         held.put(KEY, record(n, idle=n % 3), b"s", NOW)
-    pages = [held.page(KEY, start, 3, 1 << 20, NOW, b"asker") for start in range(0, 33, 3)]
+    pages = [held.page(KEY, start, 3, 1 << 20, NOW, b"requester") for start in range(0, 33, 3)]
     wires = [wire for page in pages for wire in page]
     assert len(wires) == len(set(wires)) == 31
 
@@ -231,10 +231,10 @@ def test_of_each_network_one_is_told_before_any_second_one() -> None:
     for n in range(1_000, 1_005):
         source = bytes((20, 0, n & 255, 7))
         held.put(KEY, record(n, idle=int(n < 1_003)), source, NOW, networks=True)
-    first = held.page(KEY, 0, 6, 1 << 20, NOW, b"asker")
+    first = held.page(KEY, 0, 6, 1 << 20, NOW, b"requester")
     assert {record(n, idle=int(n < 1_003)).encoded for n in range(1_000, 1_005)} <= set(first)
     assert {record(n, idle=0).encoded for n in (1_003, 1_004)} == set(first[4:])
-    rest = held.page(KEY, 6, 500, 1 << 20, NOW, b"asker")
+    rest = held.page(KEY, 6, 500, 1 << 20, NOW, b"requester")
     numbers = [int(wire[1:].split(b",")[0]) % 2 for wire in rest[:100]]
     assert 45 <= sum(numbers) <= 55  # its two addresses take turns as well
 
@@ -243,10 +243,10 @@ def test_who_comes_while_somebody_reads_is_told_too() -> None:
     held = store()
     for n in range(100):
         held.put(KEY, record(n), n.to_bytes(4, "big"), NOW)
-    held.page(KEY, 0, 3, 1 << 20, NOW, b"asker")
+    held.page(KEY, 0, 3, 1 << 20, NOW, b"requester")
     held.put(KEY, record(500), b"late", NOW)
     held.put(KEY, record(0, sequence=2, withdrawn=True), bytes(4), NOW)
-    wires = held.page(KEY, 0, 200, 1 << 20, NOW, b"asker")
+    wires = held.page(KEY, 0, 200, 1 << 20, NOW, b"requester")
     assert record(500).encoded in wires and record(0).encoded not in wires
 
 

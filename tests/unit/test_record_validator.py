@@ -21,9 +21,11 @@ def signed(*, who: Identity = ME, **more: Any) -> Record:
     return sign(who, Record(publisher=who.public, **fields))
 
 
-def reason(gate: RecordValidator, wire: bytes, key: bytes | None = None, now: float = NOW) -> str:
+def reason(
+    validator: RecordValidator, wire: bytes, key: bytes | None = None, now: float = NOW
+) -> str:
     with pytest.raises(BadRecord) as caught:
-        gate.validate(wire, key or keys_of(signed())[0], now)
+        validator.validate(wire, key or keys_of(signed())[0], now)
     assert caught.value.reason in REASONS
     return caught.value.reason
 
@@ -57,75 +59,75 @@ def test_another_key_cannot_sign_for_a_publisher() -> None:
 
 
 def test_records_out_of_their_time_are_dropped() -> None:
-    gate = RecordValidator(MESH, SALT)
-    assert reason(gate, signed().encoded, now=NOW + 121) == "expired"
-    assert reason(gate, signed().encoded, now=NOW - limits.CLOCK_SKEW - 1) == "future"
+    validator = RecordValidator(MESH, SALT)
+    assert reason(validator, signed().encoded, now=NOW + 121) == "expired"
+    assert reason(validator, signed().encoded, now=NOW - limits.CLOCK_SKEW - 1) == "future"
 
 
 def test_a_record_verified_before_still_expires() -> None:
-    gate, record = RecordValidator(MESH, SALT), signed()
-    gate.validate(record.encoded, keys_of(record)[0], NOW)
-    assert reason(gate, record.encoded, now=NOW + 121) == "expired"
+    validator, record = RecordValidator(MESH, SALT), signed()
+    validator.validate(record.encoded, keys_of(record)[0], NOW)
+    assert reason(validator, record.encoded, now=NOW + 121) == "expired"
 
 
 def test_a_record_stands_only_under_its_own_keys() -> None:
-    gate, record = RecordValidator(MESH, SALT), signed()
-    assert reason(gate, record.encoded, b"x" * 20) == "wrong_key"
-    gate.validate(record.encoded, keys_of(record)[0], NOW)
-    assert reason(gate, record.encoded, b"x" * 20) == "wrong_key"
+    validator, record = RecordValidator(MESH, SALT), signed()
+    assert reason(validator, record.encoded, b"x" * 20) == "wrong_key"
+    validator.validate(record.encoded, keys_of(record)[0], NOW)
+    assert reason(validator, record.encoded, b"x" * 20) == "wrong_key"
 
 
 def test_an_older_word_is_dropped_after_a_newer_one() -> None:
-    gate, old, new = RecordValidator(MESH, SALT), signed(sequence=1), signed(sequence=2)
+    validator, old, new = RecordValidator(MESH, SALT), signed(sequence=1), signed(sequence=2)
     key = keys_of(old)[0]
-    gate.validate(new.encoded, key, NOW)
-    assert reason(gate, old.encoded, key) == "superseded"
-    gate.validate(new.encoded, key, NOW)
+    validator.validate(new.encoded, key, NOW)
+    assert reason(validator, old.encoded, key) == "superseded"
+    validator.validate(new.encoded, key, NOW)
 
 
 def test_a_replay_after_withdrawal_is_dropped_on_receipt_and_at_use() -> None:
-    gate, live, gone = (
+    validator, live, gone = (
         RecordValidator(MESH, SALT),
         signed(sequence=1),
         signed(sequence=2, withdrawn=True),
     )
     key = keys_of(live)[0]
-    kept = gate.validate(live.encoded, key, NOW)
-    assert gate.current([kept], NOW) == [kept]
-    assert gate.current([gate.validate(gone.encoded, key, NOW)], NOW) == []
-    assert gate.current([kept], NOW) == []  # found before, withdrawn since
-    assert reason(gate, live.encoded, key) == "superseded"
+    kept = validator.validate(live.encoded, key, NOW)
+    assert validator.current([kept], NOW) == [kept]
+    assert validator.current([validator.validate(gone.encoded, key, NOW)], NOW) == []
+    assert validator.current([kept], NOW) == []  # found before, withdrawn since
+    assert reason(validator, live.encoded, key) == "superseded"
 
 
 def test_what_was_found_before_is_checked_again_at_use() -> None:
-    gate, record = RecordValidator(MESH, SALT), signed()
-    kept = gate.validate(record.encoded, keys_of(record)[0], NOW)
-    assert gate.current([kept], NOW + 121) == []
+    validator, record = RecordValidator(MESH, SALT), signed()
+    kept = validator.validate(record.encoded, keys_of(record)[0], NOW)
+    assert validator.current([kept], NOW + 121) == []
 
 
 def test_engines_and_services_do_not_hide_one_another() -> None:
-    gate = RecordValidator(MESH, SALT)
+    validator = RecordValidator(MESH, SALT)
     for record in (
         signed(sequence=9),
         signed(engine="f"),
         signed(kind="tts"),
         signed(backend="gpu"),
     ):
-        assert gate.validate(record.encoded, keys_of(record)[0], NOW) == record
+        assert validator.validate(record.encoded, keys_of(record)[0], NOW) == record
 
 
 def test_memory_is_bounded_and_swept() -> None:
-    gate = RecordValidator(MESH, SALT, most=10)
+    validator = RecordValidator(MESH, SALT, most=10)
     for n in range(30):
         record = signed(who=Identity(n.to_bytes(32, "big")))
-        gate.validate(record.encoded, keys_of(record)[0], NOW)
-    assert len(gate) == 10
-    gate.sweep(NOW + 121)
-    assert not len(gate)
+        validator.validate(record.encoded, keys_of(record)[0], NOW)
+    assert len(validator) == 10
+    validator.sweep(NOW + 121)
+    assert not len(validator)
 
 
 def test_a_replay_of_an_older_word_costs_no_signature(monkeypatch: pytest.MonkeyPatch) -> None:
-    gate, old, new = RecordValidator(MESH, SALT), signed(sequence=1), signed(sequence=2)
+    validator, old, new = RecordValidator(MESH, SALT), signed(sequence=1), signed(sequence=2)
     key, checked = keys_of(old)[0], list[bytes]()
 
     def counted(public: bytes, signature: bytes, message: bytes) -> bool:
@@ -134,18 +136,18 @@ def test_a_replay_of_an_older_word_costs_no_signature(monkeypatch: pytest.Monkey
 
     monkeypatch.setattr(records, "verify", counted)
     for _ in range(3):
-        gate.validate(new.encoded, key, NOW)
-        assert reason(gate, old.encoded, key) == "superseded"
+        validator.validate(new.encoded, key, NOW)
+        assert reason(validator, old.encoded, key) == "superseded"
     assert len(checked) == 1
 
 
 def test_of_too_many_words_one_that_ends_soon_goes() -> None:
-    gate = RecordValidator(MESH, SALT, most=40)
+    validator = RecordValidator(MESH, SALT, most=40)
     for n in range(80):
         record = signed(who=Identity(n.to_bytes(32, "big")), expires=int(NOW) + 20 + 100 * (n < 20))
-        gate.validate(record.encoded, keys_of(record)[0], NOW)
-    gate.sweep(NOW + 21)
-    assert 15 <= len(gate) <= 20
+        validator.validate(record.encoded, keys_of(record)[0], NOW)
+    validator.sweep(NOW + 21)
+    assert 15 <= len(validator) <= 20
 
 
 def test_a_key_splits_by_the_first_bits_of_the_publishers_id() -> None:
@@ -161,19 +163,21 @@ def test_a_key_splits_by_the_first_bits_of_the_publishers_id() -> None:
 
 
 def test_a_changed_record_of_equal_sequence_changes_nothing_that_was_verified() -> None:
-    gate, record = RecordValidator(MESH, SALT), signed()
-    gate.validate(record.encoded, keys_of(record)[0], NOW)
+    validator, record = RecordValidator(MESH, SALT), signed()
+    validator.validate(record.encoded, keys_of(record)[0], NOW)
     forged = replace(record, idle=0).encoded[:-1] + b"\x05"
-    assert reason(gate, forged) in ("signature", "shape", "field", "lifetime", "expired")
+    assert reason(validator, forged) in ("signature", "shape", "field", "lifetime", "expired")
 
 
 @pytest.mark.parametrize("most", [1, 2, 3, 7])
 def test_whatever_the_hashes_are_one_of_the_others_goes(most: int) -> None:
     """Of some hashes no other word was looked at, and a good record raised in the handler."""
-    gate = RecordValidator(MESH, SALT, most=most)
+    validator = RecordValidator(MESH, SALT, most=most)
     for number in range(64):
         who = Identity(number.to_bytes(32, "big"))
         record = signed(who=who)
-        assert gate.validate(record.encoded, keys_of(record)[0], NOW) == record
-        assert len(gate) <= most
-        assert gate._is_newest(record) and not gate._is_newest(signed(who=who, sequence=0))
+        assert validator.validate(record.encoded, keys_of(record)[0], NOW) == record
+        assert len(validator) <= most
+        assert validator._is_newest(record) and not validator._is_newest(
+            signed(who=who, sequence=0)
+        )
