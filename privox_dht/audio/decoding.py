@@ -17,7 +17,7 @@ contain is used.
 from __future__ import annotations
 
 import io
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from privox_dht import errors, limits
@@ -177,8 +177,7 @@ def _read_raw(source: BinaryIO, samples: SampleSink) -> Iterator[None]:
             frame.sample_rate = RAW_RATE
             samples.add(frame)
             yield
-    if samples.count:
-        samples.add(None)
+    samples.add(None)
 
 
 def _read_container(
@@ -194,10 +193,10 @@ def _read_container(
             opened()
             stated = stated or stated_seconds(container, stream)
             samples.check_claim(stated)
-            yield from _decode_stream(container, stream, samples)
+            held = yield from _decode_stream(container, stream, samples)
     except (av.error.FFmpegError, ValueError, IndexError, OSError, MemoryError) as exc:
         raise refused(f"this is not a sound file that can be read ({_reason(exc)})") from exc
-    short = stated - samples.seconds
+    short = stated - max(held, samples.seconds)
     if samples.count and short > max(LENGTH_TOLERANCE[0], LENGTH_TOLERANCE[1] * stated):
         raise refused(
             f"the file is cut off: its header states {stated:.1f} s of audio,"
@@ -205,10 +204,14 @@ def _read_container(
         )
 
 
-def _decode_stream(container: Any, stream: Any, samples: SampleSink) -> Iterator[None]:
+def _decode_stream(
+    container: Any, stream: Any, samples: SampleSink
+) -> Generator[None, None, float]:
+    """Decode all packets. Returns the seconds that the decoded ones last; these are more than their
+    samples where the recording was interrupted."""
     from av.error import FFmpegError
 
-    good = broken = 0
+    good = broken = held = 0
     for packet in _packets(container, stream):
         samples.check_deadline()
         if packet.size > MAX_PACKET:
@@ -219,23 +222,26 @@ def _decode_stream(container: Any, stream: Any, samples: SampleSink) -> Iterator
             broken += 1
             continue
         good += 1
+        held += packet.duration or 0
         for frame in frames:
             samples.add(frame)
         yield
     if broken > MAX_BROKEN * (good + broken):
         raise refused(f"the audio is damaged: {broken} of {good + broken} packets are broken")
-    if samples.count:
-        samples.add(None)
+    samples.add(None)
+    return float(held * (stream.time_base or 0))
 
 
 def _packets(container: Any, stream: Any) -> Iterator[Any]:
     """Packets until the end, or until the container cannot be read any further."""
-    from av.error import FFmpegError
+    from av.error import FFmpegError, PatchWelcomeError
 
     packets = container.demux(stream)
     while True:
         try:
             packet = next(packets, None)
+        except PatchWelcomeError as exc:  # an Ogg file that goes on with more channels
+            raise refused("the rest of the file is of a kind that cannot be decoded") from exc
         except FFmpegError:
             return
         if packet is None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from privox_dht import limits
@@ -56,7 +57,9 @@ class SampleSink:
 
         self._numpy = numpy
         self._put = put
-        self._resampler: Any = av.AudioResampler("s16", "mono", rate)
+        self._new_resampler = partial(av.AudioResampler, "s16", "mono", rate)
+        self._resampler: Any = self._new_resampler()
+        self._form: tuple[Any, ...] | None = None  # of the frames that it gets
         self._rate = rate
         self._max_seconds = max_seconds
         self._timeout = timeout
@@ -78,11 +81,22 @@ class SampleSink:
             raise too_long(self._max_seconds)
 
     def add(self, frame: Any) -> None:
-        """Add a decoded frame; None: the end, so take the rest from the resampler."""
+        """Add a decoded frame; None: the end, so take the rest from the resampler. Rate and
+        channels may change from one frame to the next, as in files that were joined."""
+        form = None
         if frame is not None:
             if frame.sample_rate > limits.MAX_RATE or frame.sample_rate < limits.MIN_RATE:
                 raise bad_rate(frame.sample_rate)
             frame.pts = None  # gaps in the file's time stamps do not become silence
+            form = (frame.format.name, frame.layout.name, frame.sample_rate)
+        if self._form not in (None, form):
+            self._resample(None)
+            self._resampler = self._new_resampler()
+        self._form = form
+        if frame is not None:
+            self._resample(frame)
+
+    def _resample(self, frame: Any) -> None:
         for resampled in self._resampler.resample(frame):
             self._append(resampled.to_ndarray().reshape(-1))
 

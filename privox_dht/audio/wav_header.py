@@ -7,6 +7,7 @@ decoders take as "until the end", and `patch_sizes` fills them in once the file 
 """
 
 import io
+import math
 import os
 import struct
 from dataclasses import dataclass
@@ -67,6 +68,7 @@ class WavFormat:
     size: int  # bytes of samples; 0: unknown
     begins: int  # offset of the samples, in bytes
     code: int = PCM_CODE  # the encoding
+    block: int = SAMPLE  # bytes of a sample of all channels; of compressed sound, of many
 
     @property
     def is_plain(self) -> bool:
@@ -75,9 +77,10 @@ class WavFormat:
 
     @property
     def seconds(self) -> float:
-        """The length of the sound; 0: unknown."""
-        bytes_per_second = self.rate * self.channels * self.bits / 8
-        return self.size / bytes_per_second if bytes_per_second else 0.0
+        """The length of the sound; 0: unknown, as that of compressed sound always is."""
+        if not self.rate or self.block != self.channels * math.ceil(self.bits / 8):
+            return 0.0
+        return self.size / self.block / self.rate
 
 
 def parse_header(head: bytes) -> WavFormat | None:
@@ -90,8 +93,9 @@ def parse_header(head: bytes) -> WavFormat | None:
         kind, size = struct.unpack("<4sI", chunk)
         at += 8
         if kind == b"data" and fmt:
-            code, channels, rate, _, _, bits = struct.unpack("<HHIIHH", fmt)
-            return WavFormat(rate, channels, bits, size if size < OPEN_ENDED else 0, at, code)
+            code, channels, rate, _, block, bits = struct.unpack("<HHIIHH", fmt)
+            size = size if size < OPEN_ENDED else 0
+            return WavFormat(rate, channels, bits, size, at, code, block)
         if kind == b"fmt " and size >= FMT_SIZE and len(head) >= at + FMT_SIZE:
             fmt = head[at : at + FMT_SIZE]
         at += size + size % 2
