@@ -203,7 +203,7 @@ class Doctor:
             await reader.join(self._neighbours(), 5.0)
             found = await reader.find(KIND, "cpu")
         back = any(other.publisher == self.identity.public for other in found)
-        detail = f"held by {holders} nodes, {'read back' if back else 'not read back'}"
+        detail = f"nodes that hold it: {holders}, {'read back' if back else 'not read back'}"
         return Verdict(
             "records", YES if back else NO, detail, "" if back else "is the clock right?"
         )

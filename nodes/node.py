@@ -270,12 +270,10 @@ class Node:
         routes_now = tuple(map(str, record.routes))
         if holders and routes_now != self._published.get(record.kind):
             self._published[record.kind] = routes_now
-            fields = log_fields(
-                "published", routes=routes_now, holders=holders, peer=self.identity.peer_id
-            )
-            log.info(
-                "published: %s; held by %d nodes", ", ".join(routes_now), holders, extra=fields
-            )
+            fields = log_fields("published", service=record.kind, routes=routes_now,
+                                holders=holders, peer=self.identity.peer_id)  # fmt: skip
+            log.info("published %s: %s; nodes that hold it: %d",
+                     record.kind, ", ".join(routes_now), holders, extra=fields)  # fmt: skip
         return holders
 
     def _changed(self) -> None:
