@@ -286,7 +286,7 @@ class Dispatcher:
     ) -> None:
         """All remaining producers are busy: wait until the first may be asked again."""
         now = self._clock()
-        left = job.started + wait - now
+        left = job.idle_since + wait - now
         busy = {record.peer_id for record in job.remaining(order)}
         if left <= 0:
             raise AllProducersBusy(

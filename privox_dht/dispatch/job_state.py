@@ -79,13 +79,13 @@ class JobState:
     started: float
     wait_for_silent: bool = True  # whether to wait for those that never answered
     attempts: list[Attempt] = field(default_factory=list)
+    idle_since: float = field(init=False)  # when a producer last ended work on it, or it began
     excluded: set[str] = field(default_factory=set)  # not to be asked again for this job
     failed: dict[str, str] = field(default_factory=dict)  # were reached, but did not do the job
     # Were lost after they took the job, while our own network was up
     lost_after_accept: dict[str, str] = field(default_factory=dict)
-    lost: set[str] = field(
-        default_factory=set
-    )  # were lost after they took the job, worth waiting for
+    # Were lost after they took the job, worth waiting for
+    lost: set[str] = field(default_factory=set)
     silent: set[str] = field(default_factory=set)  # never answered, worth waiting for
     lost_offline: set[str] = field(default_factory=set)  # lost while our own network was down
     waiting_since: float | None = None  # when no others were left
@@ -99,6 +99,7 @@ class JobState:
     dials: DialBudget = field(init=False)
 
     def __post_init__(self) -> None:
+        self.idle_since = self.started
         self.dials = DialBudget(named=bool(self.needs.only))
 
     def remaining(self, order: Iterable[Record]) -> list[Record]:

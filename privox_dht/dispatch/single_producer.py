@@ -180,6 +180,8 @@ class SingleProducer:
             record_dial(job.dials, endpoint, exc)
             reason = str(exc) if isinstance(exc, ProducerLost) else quoted(str(exc))
             note(BUSY if isinstance(exc, ProducerBusy) else exc.outcome, reason)
+            if not isinstance(exc, ProducerBusy):
+                job.idle_since = self.clock()
             raise
         self.reputation.record_success(record.peer_id)
         if watch.sound:

@@ -812,3 +812,21 @@ async def test_an_address_in_a_family_that_we_do_not_have_is_not_dialled() -> No
     assert work.asked == ["b"] and "2001:db8::7" in done.route
     with pytest.raises(AllProducersFailed, match="IPv4 only, which this machine has not"):
         await last_of(call.dispatch(Requirements("stt", avoid=(producer("b").peer_id,)), work))
+
+
+async def test_the_time_for_which_a_producer_worked_is_no_waiting_for_the_others() -> None:
+    """One was lost after 100 s, the other was busy: "all were busy for 60 s", said at once."""
+    now = 0.0
+
+    async def die() -> None:
+        nonlocal now
+        now += 100.0
+        raise ProducerLost("it died", begun=True)
+
+    call = Dispatcher(
+        Records(producer("a", speed=100), producer("b")), allow=lambda host: True,
+        clock=lambda: now, rng=random.Random(1),
+    )  # fmt: skip
+    work = Producers(a=die, b=[ProducerBusy(retry_after=0.0), "text"])
+    assert (await last_of(call.dispatch(STT, work))).value == "text"
+    assert work.asked == ["a", "b", "b"]
