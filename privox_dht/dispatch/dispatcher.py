@@ -118,33 +118,22 @@ class Dispatcher:
         Raises:
             RequestRejected, NoProducer, AllProducersBusy, AllProducersFailed.
         """
-        timeout = limits.JOB_DEADLINE if timeout is None else timeout
-
-        async def job(emit: Emit) -> Done[T]:
-            return await self._with_deadline(needs, work, emit, wait, timeout, known)
-
-        async with aclosing(streamed(job)) as events:
-            async for event in events:
-                yield event
-
-    async def _with_deadline(
-        self,
-        needs: Requirements,
-        work: Work[T],
-        emit: Emit,
-        wait: float,
-        timeout: float,
-        known: Sequence[Record],
-    ) -> Done[T]:
+        seconds = limits.JOB_DEADLINE if timeout is None else timeout
         wait_for_silent = self._wait_for_silent and needs.slots is None  # pieces go to others
         job = JobState(needs, self._clock(), wait_for_silent)
-        try:
-            async with asyncio.timeout(timeout) as deadline:
-                return await self._until_done(job, work, emit, wait, known)
-        except TimeoutError as exc:
-            if not deadline.expired():
-                raise
-            raise job.timed_out(timeout) from exc
+
+        async def run(emit: Emit) -> Done[T]:
+            try:
+                async with asyncio.timeout(seconds) as deadline:
+                    return await self._until_done(job, work, emit, wait, known)
+            except TimeoutError as exc:
+                if not deadline.expired():
+                    raise
+                raise job.timed_out(seconds) from exc
+
+        async with aclosing(streamed(run)) as events:
+            async for event in events:
+                yield event
 
     async def candidates(self, needs: Requirements) -> list[Record]:
         """The producers that can do a job, best first, one engine of each.
@@ -154,8 +143,10 @@ class Dispatcher:
         """
         found = await discover(self._directory, needs, limits.LIST_WANT)
         found = latest_per_key([*found, *self._proven_records()])
-        order = rank(found, needs, self.reputation, self._clock(), self._rng)
-        order = [*{record.peer_id: record for record in reversed(order)}.values()][::-1]
+        best: dict[str, Record] = {}
+        for record in rank(found, needs, self.reputation, self._clock(), self._rng):
+            best.setdefault(record.peer_id, record)
+        order = [*best.values()]
         return await self._hidden_candidates(order) if needs.via_farm and order else order
 
     def idle_slots(self, records: Iterable[Record], needs: Requirements) -> int:
@@ -184,10 +175,15 @@ class Dispatcher:
             found = latest_per_key([*found, *self._proven_records()])
             self.reputation.update(found)
             order = rank(found, job.needs, self.reputation, self._clock(), self._rng) or order
-            if not order:
+            if not (order or job.is_worth_waiting):
                 raise await self._no_producer(found, job.needs)
             if job.needs.via_farm:
-                order = await self._hidden_candidates(order)
+                try:
+                    order = await self._hidden_candidates(order)
+                except NoProducer:
+                    if not job.is_worth_waiting:
+                        raise
+                    order = []  # the farm of a lost producer may be gone for a moment
             if job.is_waiting:
                 await self._readmit(job, order)
             next_search = self._clock() + SEARCH_INTERVAL

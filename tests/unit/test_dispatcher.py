@@ -830,3 +830,35 @@ async def test_the_time_for_which_a_producer_worked_is_no_waiting_for_the_others
     work = Producers(a=die, b=[ProducerBusy(retry_after=0.0), "text"])
     assert (await last_of(call.dispatch(STT, work))).value == "text"
     assert work.asked == ["a", "b", "b"]
+
+
+async def test_a_farm_that_is_gone_for_a_moment_does_not_end_the_waiting_of_who_is_hidden(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("privox_dht.limits.RETURN_POLL", 0.01)
+
+    class Restarting(Records):
+        gone = 0  # look-ups for which its record is withdrawn
+
+        async def find_farm(self, public: bytes, *, fresh: bool = False) -> Record | None:
+            if self.gone:
+                self.gone -= 1
+                return None
+            return await super().find_farm(public)
+
+    directory = Restarting(producer("a", Relayed(FARM_KEY)), farm(Direct("192.0.2.200", 1776)))
+
+    async def lose() -> None:
+        directory.gone = 3
+        raise GONE
+
+    work = Producers(a=[lose, "text"])
+    call = Dispatcher(directory, allow=lambda host: True, probe=Place(True))
+    done = await last_of(call.dispatch(Requirements("stt", via_farm=True), work))
+    assert done.value == "text" and work.asked == ["a", "a"] and not directory.gone
+
+
+async def test_a_candidate_stands_where_the_best_of_its_engines_does() -> None:
+    fast, slow = producer("a", speed=100.0), producer("a", speed=0.1, engine="other")
+    order = await caller(slow, producer("b", speed=3.0), fast).candidates(STT)
+    assert order == [fast, producer("b", speed=3.0)]
