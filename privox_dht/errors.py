@@ -87,9 +87,11 @@ class RequestRejected(JobError):
         code: str = "invalid_request",
         param: str | None = None,
         retry_after: float | None = None,
+        local: bool = False,
     ) -> None:
         super().__init__(message)
         self.message = message
+        self.local = local  # found on this machine: no producer said so
         self.retry_after = retry_after  # seconds after which it would be accepted; None: never
         self.status = status
         self.code = code

@@ -207,6 +207,8 @@ class SingleProducer:
             if job.needs.slots is not None:
                 job.needs.slots.record_busy(record, now)
             return not isinstance(exc, NoParkedLine)
+        if isinstance(exc, RequestRejected) and exc.local:
+            raise exc
         network = source_network(*dialled_address(endpoint.base, endpoint.proxy))
         job.excluded.add(peer_id)
         match exc:

@@ -72,7 +72,7 @@ class RequestBody:
             raise _unreadable(exc) from exc
         if not block:
             raise RequestRejected(
-                "the recording became shorter while it was sent", code="file_changed"
+                "the recording became shorter while it was sent", code="file_changed", local=True
             )
         return block
 
@@ -144,4 +144,5 @@ def _read(recording: BinaryIO, at: int, most: int) -> bytes:
 
 def _unreadable(exc: Exception) -> RequestRejected:
     why = getattr(exc, "strerror", None) or exc
-    return RequestRejected(f"the recording cannot be read: {why}", code="unreadable_file")
+    message = f"the recording cannot be read: {why}"
+    return RequestRejected(message, code="unreadable_file", local=True)

@@ -5,6 +5,7 @@ import asyncio
 import random
 import time
 from collections.abc import Callable, Container
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,9 +14,11 @@ from privox_dht import limits
 from privox_dht.dispatch.dispatcher import Dispatcher
 from privox_dht.dispatch.event_stream import last_of
 from privox_dht.dispatch.job_events import Emit, JobEvent, Waiting
+from privox_dht.dispatch.job_options import TranscriptionOptions
 from privox_dht.dispatch.job_state import Attempt
 from privox_dht.dispatch.selection import Requirements
 from privox_dht.dispatch.sibling_slots import SiblingSlots
+from privox_dht.dispatch.work import TranscriptionWork
 from privox_dht.errors import (
     AllProducersBusy,
     AllProducersFailed,
@@ -28,7 +31,7 @@ from privox_dht.errors import (
     RequestRejected,
 )
 from privox_dht.records import FARM, Direct, Record, Relayed, Route
-from privox_dht.speech_api.client import Endpoint
+from privox_dht.speech_api.client import Endpoint, SpeechClient
 
 STT = Requirements("stt")
 FARM_KEY = b"f" * 32
@@ -830,6 +833,17 @@ async def test_the_time_for_which_a_producer_worked_is_no_waiting_for_the_others
     work = Producers(a=die, b=[ProducerBusy(retry_after=0.0), "text"])
     assert (await last_of(call.dispatch(STT, work))).value == "text"
     assert work.asked == ["a", "b", "b"]
+
+
+async def test_a_recording_that_cannot_be_read_here_is_no_producers_fault(tmp_path: Path) -> None:
+    """It was quoted as a producer's words, and this producer was asked last from then on."""
+    a = producer("a")
+    call = caller(a)
+    async with SpeechClient(allow=lambda host: True) as client:
+        work = TranscriptionWork(client, tmp_path / "none.ogg", TranscriptionOptions())
+        with pytest.raises(RequestRejected, match=r"^the recording cannot be read: No such file"):
+            await last_of(call.dispatch(STT, work))
+    assert not call.reputation.has_rejected(a.peer_id)
 
 
 async def test_a_farm_that_is_gone_for_a_moment_does_not_end_the_waiting_of_who_is_hidden(
