@@ -14,6 +14,7 @@ from typing import Any, Concatenate, ParamSpec, Self, TypeVar
 
 from privox_dht import limits
 from privox_dht.dispatch.selection import ANY, Requirements
+from privox_dht.errors import ConfigError
 from privox_dht.speech import SpeechRequest, TranscriptionRequest
 
 P = ParamSpec("P")
@@ -35,7 +36,8 @@ class JobOptions:
     language: str = ""  # a BCP 47 tag; stt: empty, the engine detects it
     model: str = ""  # an engine, a model, "engine:model", or (tts) "engine:voice"; empty: any
     backend: str = ANY  # the hardware that the engine must use: "cpu", "gpu" or "any"
-    only: Sequence[str] = ()  # peer ids or their prefixes: no other producers
+    only: Sequence[str] = ()  # peer ids or their prefixes, in a list or in one string with commas
+    # between them: no other producers
     prefer: Sequence[str] = ()  # these first
     avoid: Sequence[str] = ()  # never these
     via_farm: bool = False  # through a farm, so that the producer does not learn our address
@@ -50,9 +52,9 @@ class JobOptions:
             backend=self.backend,
             model=self.model,
             language=self.language,
-            only=tuple(self.only),
-            prefer=tuple(self.prefer),
-            avoid=tuple(self.avoid),
+            only=_peer_ids(self.only),
+            prefer=_peer_ids(self.prefer),
+            avoid=_peer_ids(self.avoid),
             via_farm=self.via_farm,
             **more,
         )
@@ -74,6 +76,16 @@ class TranscriptionOptions(JobOptions):
     # removed at the end. Not used if it is scattered in private
     resume: str | Path | None = None
     max_seconds: float = float("inf")  # of a scattered recording; a longer one is rejected
+
+    def __post_init__(self) -> None:
+        """
+        Raises:
+            ConfigError: `scatter` or `share` is invalid: it would be less private than was meant.
+        """
+        if self.scatter not in SCATTER:
+            raise ConfigError(f"scatter={self.scatter!r}; there is: {', '.join(SCATTER)}")
+        if not 0 < self.share <= 1:
+            raise ConfigError(f"share={self.share!r} is not above 0 and at most 1")
 
     @classmethod
     def of(cls, request: TranscriptionRequest, **more: Any) -> Self:
@@ -105,6 +117,12 @@ class SpeechOptions(JobOptions):
 
 
 DEFAULT_TRANSCRIPTION, DEFAULT_SPEECH = TranscriptionOptions(), SpeechOptions()
+
+
+def _peer_ids(given: Sequence[str]) -> tuple[str, ...]:
+    """A string is a list with commas, not a sequence of letters, with which many ids begin."""
+    some = given.split(",") if given and isinstance(given, str) else given
+    return tuple(peer_id.strip() for peer_id in some)
 
 
 def _common(source: Any, kind: type[Any]) -> dict[str, Any]:

@@ -2,12 +2,14 @@
 
 import inspect
 from dataclasses import fields
+from typing import Any
 
 import pytest
 
 import privox_dht
 from client.config import ClientConfig
 from privox_dht.dispatch.job_options import SpeechOptions, TranscriptionOptions, takes_keywords
+from privox_dht.errors import ConfigError
 from privox_dht.mesh import Mesh
 from privox_dht.speech import SpeechRequest, TranscriptionRequest
 from privox_dht.sync import SyncMesh
@@ -78,3 +80,18 @@ def test_the_package_has_its_options_and_nothing_that_it_does_not_name() -> None
     assert privox_dht.SpeechOptions is SpeechOptions
     with pytest.raises(AttributeError, match="no attribute 'Mash'"):
         privox_dht.Mash  # noqa: B018
+
+
+def test_one_string_of_peer_ids_is_not_taken_for_its_letters() -> None:
+    """Every producer whose id began with one of them was among the only ones that were named."""
+    needs = TranscriptionOptions(only="abcd, efgh", prefer="ijkl", avoid="").needs("stt")
+    assert (needs.only, needs.prefer, needs.avoid) == (("abcd", "efgh"), ("ijkl",), ())
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"scatter": "Private"}, {"scatter": ""}, {"share": 25.0}, {"share": 0.0}], ids=str
+)
+def test_what_would_be_less_private_than_it_was_meant_is_an_error(wrong: dict[str, Any]) -> None:
+    """`scatter="Private"` gave the pieces to everybody, and `share=25` all of it to anybody."""
+    with pytest.raises(ConfigError, match="|".join(wrong)):
+        TranscriptionOptions(**wrong)
