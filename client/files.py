@@ -110,7 +110,7 @@ def check_writable(output: str) -> None:
     """
     if output == STDIO:
         return
-    path = Path(output)
+    path = _place(output) if os.path.islink(output) else Path(output)
     if os.path.isdir(path):  # Path.is_dir raises PermissionError
         raise ConfigError(f"cannot write {output}: it is a folder")
     try:
@@ -147,7 +147,7 @@ def write(output: str, data: bytes) -> None:
         if output == STDIO:
             to_stdout(data)
         else:
-            _to_file(Path(os.path.realpath(output)), data)
+            _to_file(_place(output), data)
 
 
 def write_so_far(output: str, data: bytes) -> None:
@@ -157,7 +157,7 @@ def write_so_far(output: str, data: bytes) -> None:
     Raises:
         ConfigError: it cannot be written.
     """
-    path = Path(os.path.realpath(output))
+    path = _place(output)
     if not _in_place(path):
         with writing_to(output):
             replace_file(path, data)
@@ -195,6 +195,13 @@ def write_stderr(line: str) -> None:
         to_stderr(line.encode() + b"\n")
     except OSError as exc:
         raise ConfigError(f"cannot write to stderr: {exc.strerror or exc}") from exc
+
+
+def _place(output: str) -> Path:
+    """Where `output` leads. A pipe or device keeps its name: links such as /dev/stdout and those
+    of `>(command)` lead to no other."""
+    is_file = os.path.isfile(output) or not os.path.exists(output)
+    return Path(os.path.realpath(output) if is_file else output)
 
 
 def _to_file(path: Path, data: bytes) -> None:

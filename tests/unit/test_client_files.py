@@ -13,7 +13,14 @@ from pathlib import Path
 
 import pytest
 
-from client.files import check_writable, open_recording, read_text, read_text_file, write
+from client.files import (
+    check_writable,
+    open_recording,
+    read_text,
+    read_text_file,
+    write,
+    write_so_far,
+)
 from privox_dht import limits
 from privox_dht.errors import ConfigError, RequestRejected
 
@@ -177,3 +184,23 @@ def test_a_folder_that_may_not_be_entered_is_said_before_the_work(output: str) -
         )  # fmt: skip
     assert (ran.returncode, "Traceback" in ran.stderr) == (2, False), ran.stderr
     assert f"cannot write {file}" in ran.stderr
+
+
+def test_a_pipe_that_is_named_by_its_number_is_written_once() -> None:
+    """`--output /dev/stdout` in a pipe, and `--output >(command)`: the job was done, and its result
+    was lost, since the link /dev/fd/63 leads to a name that is no file's."""
+    read, end = os.pipe()
+    output = f"/dev/fd/{end}"
+    check_writable(output)
+    write_so_far(output, b"begun")
+    write(output, b"all")
+    os.close(end)
+    with os.fdopen(read, "rb") as reader:
+        assert reader.read() == b"all"
+
+
+def test_a_link_to_no_folder_is_said_before_the_work(tmp_path: Path) -> None:
+    link = tmp_path / "talk.srt"
+    link.symlink_to(tmp_path / "none" / "talk.srt")
+    with pytest.raises(ConfigError, match=r"there is no folder .*none"):
+        check_writable(str(link))
