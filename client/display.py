@@ -11,6 +11,7 @@ many strangers get a part of a recording, and why a long one is not scattered.
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import sys
 import time
@@ -156,7 +157,7 @@ class Notes:
                 say(sanitize(f"privox-client: the whole recording goes to one producer ({why})"))
 
     def _explain(self, producers: int) -> None:
-        if self._mark.exists():
+        if os.path.exists(self._mark):  # Path.exists raises PermissionError
             return
         several = producers > 1
         who = f"each of {producers} strangers" if several else "a stranger"

@@ -120,3 +120,11 @@ def test_a_long_recording_that_is_not_scattered_says_why(
 ) -> None:
     Notes(tmp_path, named=False).take(NotScattered("PyAV is missing"))
     assert "goes to one producer (PyAV is missing)" in capsys.readouterr().err
+
+
+def test_a_state_folder_that_cannot_be_looked_into_ends_no_job(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """Another user's raised PermissionError in mid-job; this one raises for every user."""
+    Notes(tmp_path / ("x" * 300), named=False).take(Scattered(0.0, 600.0, 3, 0.0))
+    assert "each of 3 strangers may hear a part of this recording" in capfd.readouterr().err
