@@ -120,7 +120,7 @@ def _refuse_unused(context: click.Context, config: ClientConfig) -> None:
         raise click.UsageError("--words are shown by --format json and by --json only")
     if "--share" in given and config.transcription.scatter != PRIVATE:
         raise click.UsageError("--share is for --scatter private")
-    if "--jobs" in given and config.transcription.scatter == NEVER:
+    if service == STT and "--jobs" in given and config.transcription.scatter == NEVER:
         raise click.UsageError("--jobs is of no use with --scatter never")
     if "--fallback-token-file" in given and not config.fallback:
         raise click.UsageError("--fallback-token-file is of no use without --fallback URL")

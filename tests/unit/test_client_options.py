@@ -266,3 +266,10 @@ def test_every_option_whose_help_names_one_service_is_refused_for_the_other() ->
 def test_a_mistake_of_this_kind_is_json_where_json_is_asked_for(told: dict[str, Any]) -> None:
     ran = run("--json", *STT, "--voice", "v")
     assert json.loads(ran.stdout)["exit_code"] == 2
+
+
+def test_who_never_scatters_recordings_may_say_how_many_passages_of_a_text_are_spoken_at_a_time(
+    told: dict[str, Any],
+) -> None:
+    ran = run(*TTS, "--jobs", "2", env={"PRIVOX_SCATTER": "never"})
+    assert (ran.exit_code, told["jobs"]) == (0, 2), ran.output
