@@ -277,9 +277,10 @@ class ScatteredJob(ABC, Generic[P, R]):
         if isinstance(exc, RequestRejected) and not self._pieces_by_peer:
             raise exc
         if isinstance(exc, NoProducer | AllProducersBusy) and not request.duplicate:
-            if self._settled == request.settled_before:
+            ours = isinstance(exc, AllProducersBusy) and self._requests.stragglers.at_work
+            if self._settled == request.settled_before and not ours:
                 raise exc
-            self._queue.appendleft(number)
+            self._queue.appendleft(number)  # some are busy with other pieces of ours
         elif request.last_try:
             self._left_out.append((request.piece, exc))
             self._settle(request.piece, None, self._requests.stragglers.at_work)
