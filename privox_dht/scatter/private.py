@@ -19,7 +19,7 @@ from typing import Any
 
 from privox_dht import limits
 from privox_dht.dispatch.dispatcher import Dispatcher
-from privox_dht.dispatch.job_events import Emit, Scattered
+from privox_dht.dispatch.job_events import Emit, Progress, Scattered, Uploading
 from privox_dht.dispatch.job_options import TranscriptionOptions
 from privox_dht.dispatch.job_state import Done
 from privox_dht.dispatch.selection import Requirements
@@ -184,23 +184,35 @@ class PrivateRecording(ScatteredRecording):
         return replace(super()._needs_for(piece), slots=slots)
 
     def _work(self, request: PieceRequest[Piece]) -> Work[Transcript]:
-        return _OwnConnectionWork(self._piece_work(request))
+        return _PrivateWork(self._piece_work(request), self._listener_shares, self._listener_of)
 
 
 @dataclass(frozen=True, slots=True)
-class _OwnConnectionWork:
-    """Has a piece transcribed on a connection of its own."""
+class _PrivateWork:
+    """Has a piece transcribed on a connection of its own, and counts who heard it."""
 
     work: PieceWork
+    shares: Shares
+    listener_of: Mapping[str, str]
 
     async def __call__(self, endpoint: Endpoint, record: Record | None, emit: Emit) -> Transcript:
+        assert record is not None  # no fallback server gets it
+        listener, piece = self.listener_of[record.peer_id], self.work.piece
+
+        def counted(event: Progress) -> None:
+            if isinstance(event, Uploading):
+                self.shares.give(listener, piece.number)
+            emit(event)
+
+        if piece.samples.nbytes <= limits.OFFER_ABOVE:  # sent at once, without being offered first
+            self.shares.give(listener, piece.number)
         async with self.work.client.own_connection() as client:
-            return await replace(self.work, client=client)(endpoint, record, emit)
+            return await replace(self.work, client=client)(endpoint, record, counted)
 
 
 @dataclass(frozen=True, slots=True)
 class _PieceSlots:
-    """The slots of the listeners that may hear a piece; to get a slot counts as hearing it."""
+    """The slots of the listeners that may hear a piece."""
 
     slots: SiblingSlots
     shares: Shares
@@ -220,7 +232,7 @@ class _PieceSlots:
             return
         with self.slots.hold(record, now) as got:
             if got:
-                self.shares.give(self.listener_of[record.peer_id], self.piece.number)
+                self.shares.offer(self.listener_of[record.peer_id], self.piece.number)
             try:
                 yield got
             finally:
@@ -228,5 +240,3 @@ class _PieceSlots:
 
     def record_busy(self, record: Record, now: float) -> None:
         self.slots.record_busy(record, now)
-        if self.piece.samples.nbytes > limits.OFFER_ABOVE:  # offered first: nothing was sent
-            self.shares.take_back(self.listener_of[record.peer_id], self.piece.number)

@@ -101,14 +101,13 @@ class Shares:
         kept = {p for p, who in self._planned.items() if who == listener and p != piece}
         return self._fits(piece, kept | self._heard.get(listener, set()))
 
-    def give(self, listener: str, piece: int) -> None:
-        """A piece is sent to a listener, and counts as heard."""
-        self._heard.setdefault(listener, set()).add(piece)
+    def offer(self, listener: str, piece: int) -> None:
+        """A piece is offered to a listener, and counts as planned for it."""
         self._planned[piece] = listener
 
-    def take_back(self, listener: str, piece: int) -> None:
-        """The listener was busy before any of the piece was sent."""
-        self._heard[listener].discard(piece)
+    def give(self, listener: str, piece: int) -> None:
+        """A piece is sent to a listener, and counts as heard, even if the job is lost there."""
+        self._heard.setdefault(listener, set()).add(piece)
 
     def open_to_others(self, piece: int) -> None:
         """The planned listener failed; others may get the piece."""

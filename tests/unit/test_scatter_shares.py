@@ -39,7 +39,9 @@ def test_a_thousand_random_jobs_keep_the_promise_whatever_fails() -> None:
             while rng.random() < 0.25:
                 shares.open_to_others(piece)
                 able = [name for name in names if shares.may_hear(name, piece)]
-                shares.give(rng.choice(able), piece)
+                name = rng.choice(able)
+                shares.offer(name, piece)
+                shares.give(name, piece)
         keeps_the_promise(shares, names, seconds, 0.25)
     assert refused < 100
 
@@ -85,13 +87,17 @@ def test_only_the_planned_listener_may_have_a_piece_until_it_could_not() -> None
     assert shares.planned(4) not in able
 
 
-def test_whoever_said_busy_before_it_heard_anything_has_heard_nothing() -> None:
+def test_who_was_only_offered_a_piece_has_heard_nothing_and_who_was_sent_it_has() -> None:
     shares = Shares(dict.fromkeys(range(8), 20.0), 0.25)
     assert shares.plan([f"v{n}" for n in range(8)], random.Random(1))
-    listener = shares.planned(0)
-    shares.give(listener, 0)
-    shares.take_back(listener, 0)
-    assert shares.heard(listener) == frozenset()
+    first, next_one = shares.planned(0), shares.planned(2)
+    shares.offer(first, 0)
+    assert shares.heard(first) == frozenset()
+    shares.give(first, 0)
+    shares.open_to_others(0)
+    shares.offer(next_one, 0)
+    shares.open_to_others(1)
+    assert shares.heard(first) == {0} and not shares.may_hear(first, 1)
 
 
 @pytest.mark.parametrize(
