@@ -9,21 +9,30 @@ The work may be repeated at the next endpoint, from the start. How long a produc
     during the upload            no deadline: the HTTP client notices a stalled upload
     uploaded                     the recording's length is due: time to decode it
     the length is known          the next result is due within RESULT_SLACK times what the whole
-                                 takes at the producer's own speed; all within twice that
+                                 takes at the producer's own speed; all within twice that. No
+                                 length is believed that the recording cannot have
 
 Heartbeats are no progress: a producer that sends nothing else, or a word now and then, is given up
 and the next one gets the job.
 """
 
 import asyncio
+import io
+import os
 from collections.abc import AsyncIterator
-from contextlib import aclosing, asynccontextmanager
+from contextlib import AbstractContextManager, aclosing, asynccontextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, Protocol, TypeVar
 
 from privox_dht import limits, model_names
-from privox_dht.audio.wav_header import SAMPLE, parse_header, with_sizes
+from privox_dht.audio.wav_header import (
+    LONGEST_HEADER,
+    PCM_CODE,
+    SAMPLE,
+    parse_header,
+    with_sizes,
+)
 from privox_dht.dispatch.job_events import Emit, FileChunk, Uploading
 from privox_dht.dispatch.job_options import SpeechOptions, TranscriptionOptions
 from privox_dht.errors import ProducerLost
@@ -33,7 +42,9 @@ from privox_dht.speech_api.client import Endpoint, SpeechClient
 from privox_dht.transcript import gather
 
 T_co = TypeVar("T_co", covariant=True)
+Audio = bytes | Path | BinaryIO
 MAX_SLOTS_BELIEVED = 4  # slots of a record that count: other jobs may run beside ours
+SPARSEST = 64  # bytes of a compressed recording per second, at least: FLAC of silence has as many
 
 
 class ResultDeadline:
@@ -51,7 +62,9 @@ class ResultDeadline:
             self._due_in(limits.RESULT_GRACE + total / limits.DECODED_PER_SECOND)
 
     def set_length(self, seconds: float) -> None:
-        """The job is `seconds` of sound long."""
+        """The job is `seconds` of sound long; only the first call counts."""
+        if self._ends < float("inf"):
+            return
         self._seconds = seconds
         now = asyncio.get_running_loop().time()
         self._ends = now + 2 * (limits.RESULT_GRACE + self._wait_per_second * seconds)
@@ -111,13 +124,14 @@ class TranscriptionWork:
     """A transcription job."""
 
     client: SpeechClient
-    audio: bytes | Path | BinaryIO
+    audio: Audio
     options: TranscriptionOptions
 
     async def __call__(self, endpoint: Endpoint, record: Record | None, emit: Emit) -> Transcript:
         options = self.options
         request = options.request(_model_for(record, options.model))
         seconds, segments = 0.0, []
+        most = await asyncio.to_thread(longest, self.audio)
 
         def uploaded(sent: int, total: int) -> None:
             due.uploaded(sent, total)
@@ -130,7 +144,7 @@ class TranscriptionWork:
                     match item:
                         case AudioInfo():
                             seconds = item.seconds
-                            due.set_length(seconds)
+                            due.set_length(min(seconds, most))
                         case Segment():
                             due.result()
                             segments.append(item)
@@ -162,6 +176,27 @@ class SpeechWork:
         whole = with_sizes(audio) if options.format == "wav" else bytes(audio)
         emit(AudioInfo(_seconds_of(whole, self.text, options)))
         return whole
+
+
+def opened(audio: Audio) -> AbstractContextManager[BinaryIO]:
+    """The recording as a file to read, closed at the end unless the caller had opened it."""
+    if isinstance(audio, bytes):
+        return io.BytesIO(audio)
+    return audio.open("rb") if isinstance(audio, Path) else nullcontext(audio)
+
+
+def longest(audio: Audio) -> float:
+    """Seconds that a recording can have at most, by its size; infinite if it cannot be read."""
+    try:
+        with opened(audio) as file:
+            size = file.seek(0, os.SEEK_END)
+            file.seek(0)
+            form = parse_header(file.read(LONGEST_HEADER))
+    except (OSError, ValueError):
+        return float("inf")
+    if form is None or form.code != PCM_CODE:
+        return size / SPARSEST
+    return size / max(SPARSEST, form.rate * form.channels * form.bits / 8)
 
 
 def _seconds_of(audio: bytes, text: str, options: SpeechOptions) -> float:

@@ -7,21 +7,18 @@ about a piece at a time. Of a truncated file, the readable part is used.
 """
 
 import asyncio
-import io
 from collections import deque
 from collections.abc import Generator
-from contextlib import AbstractContextManager, nullcontext
 from http import HTTPStatus
-from pathlib import Path
-from typing import BinaryIO, Protocol
+from typing import Protocol
 
 from privox_dht.audio.decoding import decode_blocks, length_hint
 from privox_dht.audio.sample_sink import FULL_SCALE
+from privox_dht.dispatch.work import Audio, opened
 from privox_dht.errors import RequestRejected
 from privox_dht.scatter.cut import RATE, Cutter, Piece
 from privox_dht.scatter.scattered_job import Pieces
 
-Audio = bytes | Path | BinaryIO
 UNBOUNDED = float("inf")  # seconds; the recording is the user's own, and little of it is held
 
 
@@ -99,10 +96,3 @@ class PieceSource:
                     raise
                 self.decode_error = exc
         yield cutter.finish()
-
-
-def opened(audio: Audio) -> AbstractContextManager[BinaryIO]:
-    """The recording as a file to read, closed at the end unless the caller had opened it."""
-    if isinstance(audio, bytes):
-        return io.BytesIO(audio)
-    return audio.open("rb") if isinstance(audio, Path) else nullcontext(audio)

@@ -22,9 +22,9 @@ from privox_dht.dispatch.job_events import Emit, JobEvent, NotScattered, Scatter
 from privox_dht.dispatch.job_options import NEVER, PRIVATE, TranscriptionOptions
 from privox_dht.dispatch.job_state import Done
 from privox_dht.dispatch.selection import Requirements
-from privox_dht.dispatch.work import TranscriptionWork
+from privox_dht.dispatch.work import Audio, TranscriptionWork, opened
 from privox_dht.errors import ConfigError, NoProducer, RequestRejected
-from privox_dht.scatter.piece_source import Audio, PieceSource, opened
+from privox_dht.scatter.piece_source import PieceSource
 from privox_dht.scatter.private import transcribe_in_private
 from privox_dht.scatter.scattered_recording import ScatteredRecording
 from privox_dht.speech import Transcript
