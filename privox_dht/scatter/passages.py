@@ -16,6 +16,7 @@ from privox_dht import limits
 
 LONGEST = 400  # characters of a passage of several sentences: about 25 s of sound
 LONGEST_SENTENCE = 1000  # characters; a longer one is cut
+MOST = limits.MAX_TEXT - LONGEST_SENTENCE - 2  # characters of a passage before its last sentence
 AT_ONCE = 4096  # characters in which sentences are looked for at a time
 BORDER = "\n\n"  # after the last sentence of a paragraph, where engines pause
 PARAGRAPH = re.compile(r"\n\s*\n")
@@ -46,12 +47,15 @@ def passages(text: str, speed: float = 1.0) -> Iterator[Passage]:
 
 
 def _grouped(sentences: Iterator[str]) -> Iterator[str]:
-    """Short sentences together; a sentence without words (punctuation, a mark) never alone."""
+    """Short sentences together; a sentence without words (punctuation, a mark) never alone, and
+    left out where there is no room for it in one job."""
     group = next(sentences, "")
     first = True
     for sentence in sentences:
-        room = not first and len(group) + len(sentence) < LONGEST
-        if room or not _has_words(sentence) or not _has_words(group):
+        size = len(group) + len(sentence)
+        if size > MOST and not _has_words(sentence):
+            continue
+        if (size < LONGEST and not first) or not _has_words(sentence) or not _has_words(group):
             group += sentence if group.endswith(BORDER) else f" {sentence}"
             continue
         yield group

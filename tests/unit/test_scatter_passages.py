@@ -79,3 +79,10 @@ def test_no_word_of_a_sentence_without_an_end_is_lost_or_joined_to_another(seed:
     rng = random.Random(seed)
     words = [f"w{'x' * rng.randrange(9)}{n}" for n in range(rng.randrange(600, 4000))]
     assert " ".join(texts(" ".join(words))).split() == words
+
+
+@pytest.mark.parametrize("text", ["Hello. " + "- " * 3000 + "Bye. ", "." * 9000 + " Bye. "])
+def test_no_passage_is_longer_than_a_job_takes_whatever_is_drawn_with_signs(text: str) -> None:
+    made = [passage.text for passage in passages(text)]
+    assert max(map(len, made)) <= limits.MAX_TEXT
+    assert "Bye." in made[-1]
