@@ -29,7 +29,7 @@ from privox_dht.dispatch.job_options import SpeechOptions
 from privox_dht.dispatch.job_state import Done
 from privox_dht.dispatch.selection import Requirements, matches
 from privox_dht.dispatch.work import SpeechWork, Work
-from privox_dht.errors import AllProducersFailed, EngineFailed, RequestRejected
+from privox_dht.errors import AllProducersFailed, EngineFailed, JobError, RequestRejected
 from privox_dht.records import Record
 from privox_dht.scatter.one_voice import with_one_voice
 from privox_dht.scatter.passages import Passage, passages
@@ -148,9 +148,12 @@ class ScatteredText(ScatteredJob[Passage, _SpokenPassage]):
             NoProducer, AllProducersBusy: no producer is left.
             AllProducersFailed: no producer could speak some passages.
         """
-        await self._run_all()
-        await self._write()
-        self._emit_file(await _in_thread_if_slow(self._speech, self._file.finish))
+        try:
+            await self._run_all()
+        except JobError:  # what was spoken is kept
+            await self._end_file()
+            raise
+        await self._end_file()
         if self._left_out:
             texts = "; ".join(
                 f'"{passage.text[:QUOTED]}..."' for passage, _ in sorted(self._left_out, key=_place)
@@ -174,6 +177,10 @@ class ScatteredText(ScatteredJob[Passage, _SpokenPassage]):
         await self._write()
         await self._reader_keeps_up.wait()
         return await super()._step()
+
+    async def _end_file(self) -> None:
+        await self._write()
+        self._emit_file(await _in_thread_if_slow(self._speech, self._file.finish))
 
     async def _write(self) -> None:
         """Add the passages that are ready to the file."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import io
 import wave
 from collections.abc import AsyncGenerator, AsyncIterator
@@ -118,3 +119,26 @@ async def test_a_producer_that_sends_more_sound_than_any_passage_has_is_not_list
     async with mesh_of_two(tmp_path) as mesh:
         with pytest.raises(AllProducersFailed, match="of sound for one passage"):
             await mesh.speech(TEXT, **ECHO)
+
+
+async def test_an_error_leaves_what_was_spoken_in_a_file_that_is_written_at_its_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """FLAC states its length in its first bytes: all of an hour was lost with its last passage."""
+    speak = EchoSpeaker.speak
+
+    async def endless(self: EchoSpeaker, request: SpeechRequest) -> AsyncGenerator[AudioChunk]:
+        if "endless" in request.text:
+            await asyncio.Event().wait()
+        async for sound in speak(self, request):
+            yield sound
+
+    monkeypatch.setattr(EchoSpeaker, "speak", endless)
+    heard = bytearray()
+    async with mesh_of_two(tmp_path) as mesh:
+        with pytest.raises(AllProducersFailed, match="not done within 3 s"):
+            async for part in mesh.audio(
+                f"{TEXT} This one is endless.", **ECHO, format="flac", timeout=3.0
+            ):
+                heard += part
+    assert heard[:4] == b"fLaC" and len(heard) > 10_000
