@@ -49,12 +49,13 @@ class Sandbox:
     """What one worker may use."""
 
     memory: int = 256 * MIB  # bytes of address space beyond those it has when it enters; 0: any
-    seconds: int = 120  # of processor time; 0: any
+    seconds: int = 120  # of processor time for a job; 0: any
     file_size: int = 0  # bytes; 0: it cannot write to any file
     files: int = 64  # open at a time
     readable: tuple[Path, ...] = ()  # folders that it may still read (Landlock)
     threads: bool = False  # it may start threads (never processes)
     machine_code: bool = False  # its libraries generate machine code
+    several_jobs: bool = False  # one after the other: `limit_time` begins each
     gpu: bool = False  # it uses GPU drivers, which read system folders and make unknown calls
 
 
@@ -85,7 +86,9 @@ def enter(sandbox: Sandbox, parent: int) -> tuple[str, ...]:
         os.close(handle)
     with suppress(OSError):
         reading = bool(handles)  # without Landlock any file: the engine reads its data
-        allowed = seccomp.Allowed(reading, sandbox.threads, sandbox.machine_code, sandbox.gpu)
+        allowed = seccomp.Allowed(
+            reading, sandbox.threads, sandbox.machine_code, sandbox.several_jobs, sandbox.gpu
+        )
         seccomp.install(allowed)
         active.append("seccomp")
     return tuple(active)
@@ -136,11 +139,24 @@ def limit(sandbox: Sandbox, mapped: int) -> None:
     _lower(resource.RLIMIT_CORE, 0)
     _lower(resource.RLIMIT_FSIZE, sandbox.file_size)
     _lower(resource.RLIMIT_NOFILE, sandbox.files)
-    if sandbox.seconds:
-        used = resource.getrusage(resource.RUSAGE_SELF)
-        _lower(resource.RLIMIT_CPU, int(used.ru_utime + used.ru_stime) + 1 + sandbox.seconds, 1)
+    if sandbox.seconds and not sandbox.several_jobs:
+        _lower(resource.RLIMIT_CPU, _seconds_used() + sandbox.seconds, 1)
     if sandbox.memory and mapped:
         _lower(resource.RLIMIT_AS, mapped + sandbox.memory)
+
+
+def limit_time(seconds: int) -> None:
+    """Set the limit of processor time for the next job of a process that does several; 0: any."""
+    _, hard = resource.getrlimit(resource.RLIMIT_CPU)
+    to = _seconds_used() + seconds
+    if seconds and (hard == resource.RLIM_INFINITY or to < hard):
+        resource.setrlimit(resource.RLIMIT_CPU, (to, hard))
+
+
+def _seconds_used() -> int:
+    """Of processor time, rounded up."""
+    used = resource.getrusage(resource.RUSAGE_SELF)
+    return int(used.ru_utime + used.ru_stime) + 1
 
 
 def _address_space() -> int:

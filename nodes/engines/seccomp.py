@@ -11,6 +11,7 @@ import ctypes
 import errno
 import os
 import platform
+import resource
 import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -126,6 +127,7 @@ class Allowed:
     reading: bool = False
     threads: bool = False  # start threads of its own, never processes
     machine_code: bool = False  # make memory executable: numerical libraries generate code
+    time_limit: bool = False  # set the limit of its processor time, and read no other limit
     devices: bool = False  # all calls but `DENIED_WITH_GPU`: for GPU drivers
 
 
@@ -213,6 +215,8 @@ def _conditions(allowed: Allowed, pid: int) -> dict[str, Sequence[Condition]]:
             "newfstatat": [(3, LOW, AT_EMPTY_PATH, AT_EMPTY_PATH)],
             "statx": [(2, LOW, AT_EMPTY_PATH, AT_EMPTY_PATH)],
         }
+    if allowed.time_limit:
+        conditions["prlimit64"] = [(0, LOW, ALL_BITS, 0), (1, LOW, ALL_BITS, resource.RLIMIT_CPU)]
     if allowed.threads:
         conditions["clone"] = [(0, LOW, CLONE_THREAD, CLONE_THREAD)]
     if not allowed.machine_code:

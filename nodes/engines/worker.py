@@ -263,7 +263,7 @@ class Worker:
             code = await asyncio.to_thread(self.process.wait, EXIT_REPORT_TIMEOUT)
         except subprocess.TimeoutExpired:
             return ""
-        return signal.Signals(-code).name if code < 0 else ""
+        return worker_main.signal_name(-code) if code < 0 else ""
 
 
 def _spawn(

@@ -17,7 +17,7 @@ The mode says where a job runs:
 
     fork      a copy of the loaded process, in the sandbox, for this one job. It can be killed at
               any moment, and no job sees anything of another. A spare copy, already in its sandbox,
-              waits for the next job. Linux only
+              waits for the next job. Linux 5.3 and later only
     threads   a thread of the process, which is in the sandbox as a whole; any number at a time
     alone     the process itself, one job at a time; to end a job, it is killed
 
@@ -34,7 +34,7 @@ import socket
 import threading
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NoReturn
 
 from nodes.engines import sandbox
@@ -74,7 +74,7 @@ def serve(load: Load, confinement: Sandbox | None = None, mode: str = FORK) -> N
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides what Ctrl-C means
     os.nice(NICENESS)
     control = Link(socket.socket(fileno=0))
-    if mode == FORK and not hasattr(os, "pidfd_open"):
+    if mode == FORK and not _has_pidfds():
         mode = ALONE
     try:
         hello, handler = load()
@@ -97,11 +97,12 @@ class OneAtATime:
     """One job after the other, in this process."""
 
     def __init__(self, control: Link, handler: Handler, confinement: Sandbox, parent: int) -> None:
-        self._control, self._handler = control, handler
-        self.sandbox = sandbox.enter(confinement, parent)
+        self._control, self._handler, self._seconds = control, handler, confinement.seconds
+        self.sandbox = sandbox.enter(replace(confinement, several_jobs=True), parent)
 
     def serve_some(self) -> None:
         message, _ = self._control.receive()
+        sandbox.limit_time(self._seconds)
         serve_job(_job_socket(self._control), self._handler)
         self._control.send({"ended": message["job"], "why": ""})
 
@@ -213,7 +214,7 @@ class Fork:
             copy.link.socket.close()
             self._prepares_next = False  # or one might die after the other without any job
             return
-        why = signal.Signals(os.WTERMSIG(status)).name if os.WIFSIGNALED(status) else ""
+        why = signal_name(os.WTERMSIG(status)) if os.WIFSIGNALED(status) else ""
         self._control.send({"ended": job, "why": why})
 
     def _trial_sandbox(self) -> Sequence[str]:
@@ -261,6 +262,23 @@ def serve_job(link: Link, handler: Handler) -> None:
         pass
     finally:
         link.socket.close()
+
+
+def signal_name(number: int) -> str:
+    """Such as "SIGSEGV"; of the real-time signals only the first and the last have names."""
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return f"signal {number}"
+
+
+def _has_pidfds() -> bool:
+    """Linux has them from 5.3 on; gVisor does not, and a container may forbid them."""
+    try:
+        os.close(os.pidfd_open(os.getpid()))
+    except (AttributeError, OSError):
+        return False
+    return True
 
 
 def _job_socket(control: Link) -> Link:

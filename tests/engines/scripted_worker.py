@@ -1,7 +1,9 @@
 """A worker that does as it is told: what the tests of worker pools are made with."""
 
+import errno
 import itertools
 import os
+import signal
 import socket
 import sys
 import time
@@ -47,6 +49,11 @@ def _turns(asked: dict[str, Any]) -> Generator[int]:
             os.abort()
 
 
+def no_pidfd(pid: int) -> int:
+    """As in Linux before 5.3, and in gVisor."""
+    raise OSError(errno.ENOSYS, os.strerror(errno.ENOSYS))
+
+
 def load() -> tuple[dict[str, Any], worker_main.Handler]:
     if "--broken" in sys.argv:
         raise ValueError("no model")
@@ -82,6 +89,12 @@ def answer(asked: dict[str, Any], payload: bytes, link: Link) -> None:
                 link.send({"refused by": ""})
         case "crash":
             os.abort()
+        case "end by":
+            signal.raise_signal(asked["signal"])
+        case "work":
+            until = time.process_time() + asked["seconds"]
+            while time.process_time() < until:
+                pass
         case "environment":
             link.send(dict(os.environ))
         case "write to what came":
@@ -99,6 +112,8 @@ if __name__ == "__main__":
         (m for m in (worker_main.ALONE, worker_main.THREADS) if f"--{m}" in sys.argv),
         worker_main.FORK,
     )
+    if "--no-pidfds" in sys.argv:
+        os.pidfd_open = no_pidfd  # type: ignore[assignment]
     threads = mode == worker_main.THREADS
     gpu = "--gpu" in sys.argv
     worker_main.serve(load, Sandbox(memory=64 << 20, seconds=2, threads=threads, gpu=gpu), mode)

@@ -215,7 +215,7 @@ def test_the_filter_ends_every_branch_and_jumps_nowhere_else(machine: str) -> No
     column, audit, _ = seccomp.MACHINES[machine]
     for allowed in (
         seccomp.Allowed(),
-        seccomp.Allowed(True, True, True),
+        seccomp.Allowed(True, True, True, True),
         seccomp.Allowed(devices=True),
     ):
         lines = seccomp.program(allowed, column, audit, 1)

@@ -18,6 +18,7 @@ import pytest
 from kit import turns, until
 
 from nodes.engines import worker as worker_module
+from nodes.engines import worker_main
 from nodes.engines import worker_pool as pool_module
 from nodes.engines.worker import Job, WorkerDied
 from nodes.engines.worker_pool import WorkerPool
@@ -198,6 +199,52 @@ async def test_the_signal_that_ended_a_copy_is_told() -> None:
         with pytest.raises(WorkerDied) as died:
             await ask(pool, do="spin")
         assert died.value.why == "SIGXCPU"
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="copies are made on Linux only")
+async def test_a_copy_that_ends_by_a_real_time_signal_costs_no_other_job() -> None:
+    """Such a signal has no name in Python: the process that makes the copies failed over that."""
+    pool = WorkerPool(MODULE, ["--fork"], max_jobs=2)
+    await pool.start()
+    before = pool.pids
+    try:
+        async with contextlib.aclosing(pool.ask({"do": "hang"})) as other:
+            await anext(other)
+            with pytest.raises(WorkerDied) as died:
+                await ask(pool, do="end by", signal=signal.SIGRTMIN + 1)
+            assert died.value.why == f"signal {signal.SIGRTMIN + 1}"
+            assert pool.busy, "the other job goes on"
+        assert await ask(pool, b"still here", do="echo")
+        assert pool.pids == before
+    finally:
+        await pool.close()
+
+
+async def test_a_system_without_pidfds_has_one_job_at_a_time_in_a_process() -> None:
+    """The worker died when it was asked for a copy; the advice was to reinstall the engine."""
+    pool = WorkerPool(MODULE, ["--no-pidfds"])
+    try:
+        assert (await pool.start())["mode"] == worker_main.ALONE
+        assert await ask(pool, b"words", do="echo")
+    finally:
+        await pool.close()
+
+
+async def test_the_processor_time_of_a_worker_without_copies_is_limited_for_each_job() -> None:
+    """It was limited for all jobs together: on macOS, after two minutes of decoding in all, a sound
+    file was refused because of the others."""
+    pool = WorkerPool(MODULE, ["--alone"])  # two seconds
+    try:
+        await pool.start()
+        before = pool.pids
+        for _ in range(4):
+            await ask(pool, do="work", seconds=1.0)
+        assert pool.pids == before
+        with pytest.raises(WorkerDied) as died:
+            await ask(pool, do="spin")
+        assert died.value.why == "SIGXCPU"
+    finally:
+        await pool.close()
 
 
 async def test_a_worker_that_died_while_idle_costs_nobody_a_job(pool: WorkerPool) -> None:
