@@ -184,7 +184,7 @@ class _Reader:
         value = self._fields.get(name, default)
         if value == "" and default == "":
             return ""
-        if not _is_name(value):
+        if not is_name(value):
             raise BadRecord("field", name)
         return str(value)
 
@@ -196,7 +196,7 @@ class _Reader:
 
     def names(self, name: str, most: int) -> tuple[str, ...]:
         value = self._fields.get(name, [])
-        if type(value) is not list or len(value) > most or not all(map(_is_name, value)):
+        if type(value) is not list or len(value) > most or not all(map(is_name, value)):
             raise BadRecord("field", name)
         return tuple(value)
 
@@ -216,7 +216,7 @@ class _Reader:
         return value
 
 
-def _is_name(value: object) -> bool:
+def is_name(value: object) -> bool:
     """Whether it can be shown in terminals and sent in headers: printable, without spaces."""
     return (
         type(value) is str

@@ -18,7 +18,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 from functools import lru_cache
 
-from privox_dht import limits
+from privox_dht import limits, record_codec
 from privox_dht.errors import BadRecord
 from privox_dht.identity import SIGNATURE, Identity, dht_id_of, verify
 from privox_dht.record_codec import FARM, TAG_LENGTH, Direct, Record, Relayed, Route, decode, encode
@@ -78,20 +78,21 @@ def _service_keys(
 
 
 def sign(identity: Identity, record: Record) -> Record:
-    """`record` signed by this identity; models, then languages are left out until it fits.
+    """`record` signed by this identity, without models whose names no record can hold; further
+    models, then languages are left out until it fits.
 
     Raises:
         BadRecord: a field is invalid, which is a bug of the caller.
     """
+    models = tuple(filter(record_codec.is_name, record.models))[: limits.MAX_MODELS]
     record = replace(
         record,
         publisher=identity.public,
-        models=tuple(m for m in record.models if 0 < len(m) <= limits.MAX_NAME),
-        more=record.more or len(record.models) > limits.MAX_MODELS,
+        models=models,
+        more=record.more or len(models) < sum(map(bool, record.models)),
         languages=record.languages[: limits.MAX_LANGUAGES],
         routes=record.routes[: limits.MAX_ROUTES],
     )
-    record = replace(record, models=record.models[: limits.MAX_MODELS])
     body = encode(record)
     while len(body) + SIGNATURE > limits.MAX_RECORD and (record.models or record.languages):
         if record.models:

@@ -170,6 +170,16 @@ def test_languages_are_left_out_when_models_were_not_enough() -> None:
     assert 0 < len(ours.languages) < len(long)
 
 
+@pytest.mark.parametrize("name", ["my voice", "m" * (limits.MAX_NAME + 1), "a\nb"])
+def test_a_model_whose_name_no_record_can_hold_is_left_out_and_the_others_are_published(
+    name: str,
+) -> None:
+    """A voice in "my voice.onnx" kept every record of its node from being announced."""
+    ours = records.sign(PRODUCER, replace(PLAIN, models=("small", name, "large")))
+    assert ours.models == ("small", "large") and ours.more
+    assert not records.sign(PRODUCER, replace(PLAIN, models=("small", ""))).more
+
+
 def test_we_do_not_sign_what_a_reader_would_drop() -> None:
     with pytest.raises(BadRecord, match="field: i"):
         records.sign(PRODUCER, replace(FULL, idle=9, slots=8))
