@@ -10,6 +10,7 @@ from privox_dht import limits
 from privox_dht.addresses import Address
 from privox_dht.dht import DhtNode
 from privox_dht.interfaces import has_route
+from privox_dht.name_lookup import look_up
 from privox_dht.records import FARM, Direct, Record
 from privox_dht.relay import FarmAddress, FarmLimits
 
@@ -53,7 +54,7 @@ def farm_record(mesh: bytes, state: NetworkState, port: int, terms: FarmLimits) 
 
 async def _resolve(host: str, port: int) -> list[Address]:
     try:
-        found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    except OSError:
+        found = await look_up(host, port, socket.SOCK_STREAM)
+    except (OSError, UnicodeError):
         return []
     return [(str(address[0]), port) for *_, address in found]

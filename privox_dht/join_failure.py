@@ -11,6 +11,7 @@ NO_NODE = "something else than a node answers there"
 NO_MEMBER = "it proves no membership of our private mesh"
 OTHER_MESH = "it answers, but its mesh has another name"
 NO_ADDRESS = "it has no address"
+UNUSABLE = "nodes are not contacted at an address of that kind"
 NAMESERVER = "the name server does not answer"
 
 HINTS = {
@@ -21,6 +22,8 @@ HINTS = {
     NO_MEMBER: "have both the same --secret-file and --network, and clocks that differ by less than"
     " half a minute?",
     OTHER_MESH: "give the --network that it was given",
+    UNUSABLE: "give a name, an IPv4 address, or an IPv6 address that is neither link-local nor of a"
+    " NAT64",
     NAMESERVER: "does this machine's network work?",
 }
 MAX_SHOWN = 3  # addresses in the message for each reason

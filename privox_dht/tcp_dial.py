@@ -1,11 +1,12 @@
 """Opens a TCP connection to the address of a host that answers first (RFC 8305)."""
 
-import asyncio
 import socket
 from collections.abc import Callable
 from typing import Any
 
 from aiohappyeyeballs import start_connection
+
+from privox_dht.name_lookup import look_up
 
 NEXT_ADDRESS_AFTER = 0.25  # seconds until the next address is tried beside the last one
 
@@ -33,5 +34,4 @@ async def _addresses(host: str, port: int) -> list[Any]:
         kind, flags = socket.SOCK_STREAM, socket.AI_NUMERICHOST  # a literal needs no name server
         return socket.getaddrinfo(host, port, type=kind, flags=flags)
     except socket.gaierror:
-        loop = asyncio.get_running_loop()
-        return await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+        return await look_up(host, port, socket.SOCK_STREAM)

@@ -59,8 +59,7 @@ class Joining:
         known = self.known(neighbours)
         if not known:
             return
-        names_until = loop.time() + timeout / 2  # a slow name server must not take it all
-        found = await udp_transport.resolve(known, self._state.families, names_until)
+        found = await udp_transport.resolve(known, self._state.families, deadline)
         answered = (
             await self._bootstrapper.ping_until_answer(found.addresses, deadline)
             if found.addresses

@@ -7,10 +7,11 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from privox_dht import join_failure, limits
-from privox_dht.addresses import Address, is_literal
+from privox_dht.addresses import Address, is_literal, is_unicast
 from privox_dht.dht import wire
 from privox_dht.errors import ConfigError
 from privox_dht.interfaces import has_route
+from privox_dht.name_lookup import look_up
 
 FREE_PORT_TRIES = 16  # times another free port is taken when the other family has it in use
 RECEIVE_BUFFER = 1 << 20  # bytes asked of the kernel: a burst of 800 datagrams waits its turn
@@ -145,15 +146,16 @@ async def resolve(
     Args:
         families: flags of the address families that lead everywhere; an address of another is
             good if there is a way to it.
-        deadline: loop time after which a name server is not waited for.
+        deadline: loop time until which all is to be done with them: name servers have half of the
+            time.
     """
     loop = asyncio.get_running_loop()
     wanted = list(dict.fromkeys(neighbours))
     asking = [loop.create_task(_addresses_of(*neighbour)) for neighbour in wanted]
     try:
         if asking:
-            left = None if deadline is None else max(deadline - loop.time(), 0.0)
-            await asyncio.wait(asking, timeout=left)
+            half = None if deadline is None else max(deadline - loop.time(), 0.0) / 2
+            await asyncio.wait(asking, timeout=half)
         addresses, unknown = {}, {}
         for neighbour, task in zip(wanted, asking, strict=True):
             found, why = task.result() if task.done() else ([], join_failure.NAMESERVER)
@@ -169,15 +171,21 @@ async def resolve(
 
 
 async def _addresses_of(host: str, port: int) -> tuple[list[Address], str]:
-    """The addresses behind a name; if there are none, why."""
+    """The addresses behind a name at which a node can be; if there are none, why."""
     if is_literal(host):
-        return [(host, port)], ""
-    loop = asyncio.get_running_loop()
-    try:
-        found = await loop.getaddrinfo(host, port, type=socket.SOCK_DGRAM)
-    except socket.gaierror as exc:
-        missing = exc.errno in (socket.EAI_NONAME, getattr(socket, "EAI_NODATA", None))
-        return [], join_failure.NO_NAME if missing else f"it cannot be looked up ({exc.strerror})"
-    except (OSError, UnicodeError) as exc:
-        return [], f"it cannot be looked up ({exc})"
-    return [(str(address[0]).partition("%")[0], port) for *_, address in found], ""
+        found = [host]
+    else:
+        try:
+            found = [info[4][0] for info in await look_up(host, port, socket.SOCK_DGRAM)]
+        except socket.gaierror as exc:
+            missing = exc.errno in (socket.EAI_NONAME, getattr(socket, "EAI_NODATA", None))
+            return (
+                [],
+                join_failure.NO_NAME if missing else f"it cannot be looked up ({exc.strerror})",
+            )
+        except UnicodeError:  # no name server was asked
+            return [], join_failure.NO_NAME
+        except OSError as exc:
+            return [], f"it cannot be looked up ({exc})"
+    usable = [(ip, port) for ip in found if is_unicast(ip) and "%" not in ip]
+    return usable, join_failure.UNUSABLE if found and not usable else ""
