@@ -171,7 +171,7 @@ async def _until_disconnect(reader: asyncio.StreamReader, work: Coroutine[Any, A
     Raises:
         ConnectionResetError: it did.
     """
-    doing, over = asyncio.create_task(work), asyncio.create_task(reader.read())
+    doing, over = asyncio.create_task(work), asyncio.create_task(_disconnected(reader))
     try:
         await asyncio.wait([doing, over], return_when=asyncio.FIRST_COMPLETED)
         if not doing.done():
@@ -181,6 +181,12 @@ async def _until_disconnect(reader: asyncio.StreamReader, work: Coroutine[Any, A
         for task in (doing, over):
             task.cancel()
         await asyncio.gather(doing, over, return_exceptions=True)
+
+
+async def _disconnected(reader: asyncio.StreamReader) -> None:
+    """Return when the client has disconnected; what it sends until then is dropped."""
+    while await reader.read(relay_limits.SPLICE_CHUNK):
+        pass
 
 
 async def _reject(writer: asyncio.StreamWriter, exc: JobError, begun: bool) -> None:

@@ -4,6 +4,7 @@ import asyncio
 import io
 import socket
 import threading
+import tracemalloc
 import wave
 import zipfile
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -15,10 +16,11 @@ import aiohttp
 import pytest
 from api_kit import RATE, TONE, Counting, clip, tone
 from gateway_kit import GatewayMesh
-from kit import HOST, until
+from kit import HOST, turns, until
 
 from nodes.gateway import gateway_limits, pull_producers
 from nodes.gateway.config import GatewayConfig
+from privox_dht import limits
 
 KEY = "0123456789abcdef"
 TEXT = "16000 samples 8000 samples"  # of a second and a half
@@ -126,7 +128,11 @@ async def test_an_empty_mesh_says_nak(mesh: GatewayMesh) -> None:
     assert (await asyncio.to_thread(spoken, tts, "a")).startswith(b"nak")
 
 
-async def test_whoever_hangs_up_ends_its_job(mesh: GatewayMesh, provider: Counting) -> None:
+@asynccontextmanager
+async def transcribing(
+    mesh: GatewayMesh, provider: Counting
+) -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
+    """A consumer whose job goes on until `provider.gate` is set."""
     provider.gate.clear()
     reader, writer = await asyncio.open_connection(HOST, ports(mesh)[0])
     assert await reader.readexactly(3) == b"who"
@@ -135,7 +141,33 @@ async def test_whoever_hangs_up_ends_its_job(mesh: GatewayMesh, provider: Counti
     assert await reader.readexactly(3) == b"ack"
     writer.write(wav)
     await asyncio.wait_for(provider.working.wait(), WITHIN)
+    yield reader, writer
     writer.close()
+
+
+async def test_what_a_consumer_sends_during_its_job_is_not_kept(
+    mesh: GatewayMesh, provider: Counting
+) -> None:
+    """It was, all of it, in memory."""
+    async with transcribing(mesh, provider) as (reader, writer):
+        tracemalloc.start()
+        try:
+            for _ in range(64):
+                writer.write(bytes(limits.MIB))
+                await writer.drain()
+            _, peak = tracemalloc.get_traced_memory()
+        finally:
+            tracemalloc.stop()
+        assert peak < 16 * limits.MIB
+        await turns()  # the last of it is read, too
+        provider.gate.set()
+        async with asyncio.timeout(WITHIN):
+            assert await reader.read() == b"16000 samples"
+
+
+async def test_whoever_hangs_up_ends_its_job(mesh: GatewayMesh, provider: Counting) -> None:
+    async with transcribing(mesh, provider):
+        pass
     await asyncio.wait_for(provider.closed.wait(), WITHIN)
 
 
