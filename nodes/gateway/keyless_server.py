@@ -2,6 +2,7 @@
 
 connect    closed at once from an address outside --allow, or if there are too many connections
 session    until either side ends it; one that breaks the protocol is closed and counted
+send       a client that does not read is disconnected
 """
 
 import asyncio
@@ -11,11 +12,14 @@ from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack, suppress
 
 from nodes.gateway.allowed import Network, is_allowed
+from privox_dht import limits
 from privox_dht.errors import BadMessage
 from privox_dht.http.connections import log_bug
 from privox_dht.http.listener import bind
+from privox_dht.http.responses import in_time
 
 log = logging.getLogger("privox.gateway")
+PIECE = 64 * limits.KIB  # bytes sent at a time
 Session = Callable[[asyncio.StreamReader, asyncio.StreamWriter, str], Awaitable[None]]
 
 
@@ -67,12 +71,26 @@ class KeylessServer:
         except Exception as exc:
             log_bug(f"a session of {self._what}", exc)
         finally:
-            self._sessions.discard(task)
             writer.close()
-            with suppress(ConnectionError, asyncio.CancelledError):
-                await writer.wait_closed()
+            with suppress(OSError, asyncio.CancelledError):
+                async with in_time(limits.ANSWER_STALL):
+                    await writer.wait_closed()
+            writer.transport.abort()
+            self._sessions.discard(task)
 
     async def _end(self) -> None:
         for session in self._sessions:
             session.cancel()
         await asyncio.gather(*self._sessions, return_exceptions=True)
+
+
+async def send(writer: asyncio.StreamWriter, data: bytes) -> None:
+    """Send, while the client reads.
+
+    Raises:
+        ConnectionError: it disconnected, or did not read for `limits.ANSWER_STALL`.
+    """
+    for at in range(0, len(data), PIECE):
+        writer.write(data[at : at + PIECE])
+        async with in_time(limits.ANSWER_STALL):
+            await writer.drain()

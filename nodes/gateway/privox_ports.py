@@ -14,14 +14,14 @@ import io
 import logging
 import zipfile
 from collections.abc import Callable, Coroutine, Mapping
-from contextlib import AsyncExitStack, suppress
+from contextlib import AsyncExitStack
 from functools import partial
 from typing import Any, Self, TypeVar
 
 from nodes.gateway import gateway_limits
 from nodes.gateway.config import GatewayConfig
 from nodes.gateway.dialects import Dialects
-from nodes.gateway.keyless_server import KeylessServer
+from nodes.gateway.keyless_server import KeylessServer, send
 from nodes.gateway.privox_wire import (
     ACK,
     DIGITS,
@@ -136,8 +136,7 @@ class PrivoxPorts:
                 with io.BytesIO(await asyncio.to_thread(_unpacked, data)) as file:
                     work = self._dialects.transcript(file, request, offer)
                     transcript = await _until_disconnect(reader, work)
-                writer.write(transcript.text.encode())
-                await writer.drain()
+                await send(writer, transcript.text.encode())
         except JobError as exc:
             await _reject(writer, exc, begun)
 
@@ -153,8 +152,7 @@ class PrivoxPorts:
                 wav = await _until_disconnect(reader, file.whole())
                 if len(wav) >= 10**DIGITS:
                     raise RequestRejected("the sound is too long for eight digits", status=413)
-                writer.write(f"{len(wav):0{DIGITS}d}".encode() + wav)
-                await writer.drain()
+                await send(writer, f"{len(wav):0{DIGITS}d}".encode() + wav)
         except JobError as exc:
             await _reject(writer, exc, False)
 
@@ -192,9 +190,7 @@ async def _disconnected(reader: asyncio.StreamReader) -> None:
 async def _reject(writer: asyncio.StreamWriter, exc: JobError, begun: bool) -> None:
     """`nak` and the reason, unless `ack` was sent: then it would be taken for a transcript."""
     if not begun:
-        writer.write(NAK + str(exc).encode("utf-8", "replace"))
-        with suppress(ConnectionError):
-            await writer.drain()
+        await send(writer, NAK + str(exc).encode("utf-8", "replace"))
 
 
 def _unpacked(data: bytes) -> bytes:

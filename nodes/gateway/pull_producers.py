@@ -16,6 +16,7 @@ from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from typing import BinaryIO
 
 from nodes.gateway import gateway_limits
+from nodes.gateway.keyless_server import send
 from nodes.gateway.own_engines import can_do
 from nodes.gateway.privox_wire import ACK, DIGITS, PING, PONG, SoundHeader, TextHeader, read_bytes
 from privox_dht import limits
@@ -105,8 +106,7 @@ class PullProducer:
         header = SoundHeader(model if model in MODELS else DEFAULT_MODEL, len(wav), language)
         async with self._job():
             await self._send(header)
-            self._writer.write(wav)
-            await self._writer.drain()
+            await send(self._writer, wav)
             text = await self._read_text(gateway_limits.PRIVOX_RESULT + seconds)
         if text.startswith(FAILED):
             raise EngineFailed(f"Privox's producer: {text[: limits.MAX_MESSAGE]}")

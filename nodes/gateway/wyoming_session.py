@@ -19,7 +19,7 @@ import asyncio
 import io
 import wave
 from collections.abc import AsyncGenerator, Callable, Mapping
-from contextlib import AsyncExitStack, aclosing, suppress
+from contextlib import AsyncExitStack, aclosing
 
 from wyoming.asr import Transcribe, Transcript, TranscriptChunk, TranscriptStart, TranscriptStop
 from wyoming.audio import AudioChunk, AudioStart, AudioStop
@@ -37,6 +37,7 @@ from wyoming.tts import (
 )
 
 from nodes.gateway import gateway_limits
+from nodes.gateway.keyless_server import send
 from nodes.gateway.wyoming_events import read_event
 from nodes.gateway.wyoming_speech import SpokenStream, request_for, tag_of
 from privox_dht import limits
@@ -51,8 +52,6 @@ from privox_dht.speech import AudioChunk as Sound
 from privox_dht.speech_api.job_log import JobLog
 from privox_dht.speech_api.model_selection import resolve, select
 
-WIDTH = 2  # bytes of a sample of speech
-PIECE = 4096  # bytes of sound in one event: an eighth of a second
 MAX_QUEUED = 64  # events that wait while a job runs
 
 
@@ -250,9 +249,7 @@ class WyomingSession:
         packet = io.BytesIO()
         for event in events:
             write_event(event.event(), packet)
-        with suppress(ConnectionError):  # it disconnected, which the reader notices
-            self._writer.write(packet.getvalue())
-            await self._writer.drain()
+        await send(self._writer, packet.getvalue())
 
 
 def _text(value: object) -> str:

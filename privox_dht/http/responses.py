@@ -57,7 +57,11 @@ class ClientGone(ConnectionError):
 
 
 @asynccontextmanager
-async def _in_time(seconds: float) -> AsyncIterator[None]:
+async def in_time(seconds: float) -> AsyncIterator[None]:
+    """
+    Raises:
+        ClientGone: the body of the context took longer.
+    """
     try:
         async with asyncio.timeout(seconds):
             yield
@@ -83,7 +87,7 @@ class StreamingResponse:
         self.response.headers["Content-Type"] = content_type
         if self._request.version >= (1, 1):
             self.response.enable_chunked_encoding()
-        async with _in_time(self._stall):
+        async with in_time(self._stall):
             await self.response.prepare(self._request)
 
     async def send(self, piece: bytes) -> None:
@@ -93,12 +97,12 @@ class StreamingResponse:
             ConnectionError: the client disconnected, or has not read for too long.
         """
         if piece:
-            async with _in_time(self._stall):
+            async with in_time(self._stall):
                 await self.response.write(piece)
 
     async def close(self) -> web.StreamResponse:
         """End the answer as complete."""
-        async with _in_time(self._stall):
+        async with in_time(self._stall):
             await self.response.write_eof()
         return self.response
 

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import logging
+import socket
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -209,6 +210,20 @@ async def test_a_streamed_text_is_spoken_once_and_sentence_by_sentence(
     assert (kinds.count("audio-start"), kinds.count("audio-stop")) == (1, 1)
     assert kinds[-2:] == ["audio-stop", "synthesize-stopped"]
     assert len(sound_in(events)) == 7 * WORD
+
+
+async def test_a_client_that_does_not_read_holds_no_job(
+    mesh: GatewayMesh, provider: Counting, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(limits, "ANSWER_STALL", 0.2)
+    words = "word " * 10_000
+    with socket.socket() as deaf:
+        deaf.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        deaf.connect((HOST, port_of(mesh)))
+        deaf.sendall(json.dumps({"type": "synthesize", "data": {"text": words}}).encode() + b"\n")
+        jobs = mesh.gateway.server.jobs
+        await until(lambda: jobs.outcomes["cancelled"] == 1, WITHIN)
+        await until(lambda: not mesh.gateway.wyoming._clients._sessions, WITHIN)
 
 
 # -- hostile input ---------------------------------------------------------------------------------

@@ -165,6 +165,18 @@ async def test_what_a_consumer_sends_during_its_job_is_not_kept(
             assert await reader.read() == b"16000 samples"
 
 
+async def test_a_consumer_that_does_not_read_holds_no_job(
+    mesh: GatewayMesh, provider: Counting, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(limits, "ANSWER_STALL", 0.2)
+    with socket.socket() as deaf:
+        deaf.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        deaf.connect((HOST, ports(mesh)[1]))
+        deaf.sendall(f"s{KEY}model=x&text={'a ' * 2000}".encode())
+        jobs = mesh.gateway.server.jobs
+        await until(lambda: jobs.outcomes["cancelled"] == 1, WITHIN)
+
+
 async def test_whoever_hangs_up_ends_its_job(mesh: GatewayMesh, provider: Counting) -> None:
     async with transcribing(mesh, provider):
         pass
