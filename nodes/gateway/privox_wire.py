@@ -18,6 +18,8 @@ from dataclasses import dataclass
 
 from nodes.gateway import gateway_limits
 from privox_dht.errors import BadMessage
+from privox_dht.http.request_body import MinimumRate
+from privox_dht.http.request_limits import RequestLimits
 from privox_dht.relay import relay_limits
 
 WHO, ACK, NAK, PING, PONG = b"who", b"ack", b"nak", b"ping", b"pong"
@@ -128,19 +130,22 @@ async def read_header(reader: asyncio.StreamReader) -> str:
 
 
 async def read_bytes(reader: asyncio.StreamReader, size: int, within: float) -> bytes:
-    """`size` bytes, with at most `within` seconds between two pieces.
+    """`size` bytes, the first within so many seconds, and the others not too slowly either.
 
     Raises:
         BadMessage: they do not come.
     """
-    got = bytearray()
+    loop = asyncio.get_running_loop()
+    bounds = RequestLimits(upload_begin=within, upload_window=within)
+    pace, got = MinimumRate(bounds, loop.time()), bytearray()
     while len(got) < size:
         try:
-            async with asyncio.timeout(within):
+            async with asyncio.timeout_at(pace.due):
                 piece = await reader.read(min(size - len(got), relay_limits.SPLICE_CHUNK))
         except TimeoutError as exc:
-            raise BadMessage("slow", "nothing came") from exc
+            raise BadMessage("slow", "too little came") from exc
         if not piece:
             raise BadMessage("end", "it disconnected in mid-message")
         got += piece
+        pace.received(len(piece), loop.time())
     return bytes(got)

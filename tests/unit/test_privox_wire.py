@@ -1,8 +1,16 @@
 """Privox's headers, as its own programs write them."""
 
+import asyncio
+
 import pytest
 
-from nodes.gateway.privox_wire import SoundHeader, TextHeader, parse_sound, parse_text
+from nodes.gateway.privox_wire import (
+    SoundHeader,
+    TextHeader,
+    parse_sound,
+    parse_text,
+    read_bytes,
+)
 from nodes.gateway.pull_producers import HEADER, LANGUAGE, VOICE, VOICE_MODEL, _pieces
 from privox_dht.errors import BadMessage
 
@@ -43,3 +51,30 @@ def test_a_long_text_is_spoken_in_pieces_that_are_read_at_once(text: str) -> Non
     sizes = [len(bytes(TextHeader(VOICE_MODEL, piece, LANGUAGE, VOICE))) for piece in pieces]
     assert max(sizes, default=0) <= HEADER
     assert "".join("".join(pieces).split()) == "".join(text.split())
+
+
+async def test_a_recording_that_drips_is_given_up() -> None:
+    """A byte now and then kept a job waiting for all of it."""
+    reader = asyncio.StreamReader()
+
+    async def drip() -> None:
+        while True:
+            reader.feed_data(b"x")
+            await asyncio.sleep(0.02)
+
+    dripping = asyncio.create_task(drip())
+    try:
+        async with asyncio.timeout(5.0):
+            with pytest.raises(BadMessage) as caught:
+                await read_bytes(reader, 100_000, 0.1)
+    finally:
+        dripping.cancel()
+    assert caught.value.reason == "slow"
+
+
+async def test_a_recording_that_comes_fast_enough_is_taken() -> None:
+    reader = asyncio.StreamReader()
+    loop = asyncio.get_running_loop()
+    for n in range(8):
+        loop.call_later(0.05 * n, reader.feed_data, bytes(1000))
+    assert await read_bytes(reader, 8000, 0.3) == bytes(8000)
