@@ -15,7 +15,7 @@ import re
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, BinaryIO, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, BinaryIO, ClassVar, Protocol, runtime_checkable
 
 from privox_dht.offer import Offer
 
@@ -60,6 +60,7 @@ class EngineInfo:
 class TranscriptionRequest:
     """A request to `stt`, without the audio."""
 
+    service: ClassVar = STT
     model: str = ""  # "", an engine, a model, or "engine:model"
     language: str = ""  # spoken language as a BCP 47 tag; empty: detect
     translate: bool = False  # into English
@@ -74,6 +75,7 @@ class TranscriptionRequest:
 class SpeechRequest:
     """A request to `tts`."""
 
+    service: ClassVar = TTS
     text: str
     voice: str = ""  # "": the default
     language: str = ""  # BCP 47 tag; used when no voice is named

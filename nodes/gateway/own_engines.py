@@ -11,8 +11,6 @@ from typing import BinaryIO, Protocol
 from privox_dht.errors import ProducerBusy, RequestRejected
 from privox_dht.offer import Offer
 from privox_dht.speech import (
-    STT,
-    TTS,
     AudioChunk,
     AudioInfo,
     EngineInfo,
@@ -65,13 +63,12 @@ class OwnEngines:
         Raises:
             ProducerBusy: no slot was free within `wait` seconds, if `wait` is not 0.
         """
-        service = STT if isinstance(request, TranscriptionRequest) else TTS
         async with AsyncExitStack() as held:
-            can = can_do(self.engines(), service, request)
+            can = can_do(self.engines(), request)
             if can:
                 try:
                     offer = Offer(wait=wait, own=True)
-                    await held.enter_async_context(self.provider.admit(service, offer))
+                    await held.enter_async_context(self.provider.admit(request.service, offer))
                 except ProducerBusy:
                     if wait > 0:
                         raise
@@ -80,7 +77,7 @@ class OwnEngines:
 
 
 def can_do(
-    engines: Sequence[EngineInfo], service: str, request: TranscriptionRequest | SpeechRequest
+    engines: Sequence[EngineInfo], request: TranscriptionRequest | SpeechRequest
 ) -> bool:
     """Whether one of these engines can do this job."""
     translate = isinstance(request, TranscriptionRequest) and request.translate
@@ -89,7 +86,7 @@ def can_do(
         return bool(
             select(
                 engines,
-                service,
+                request.service,
                 model=request.model,
                 voice=voice,
                 language=request.language,

@@ -16,7 +16,7 @@ from typing import Any, BinaryIO, Self, TypeVar
 from nodes.gateway import gateway_limits, mesh_engines
 from nodes.gateway.job_turns import JobTurns
 from nodes.gateway.mesh_view import MeshView
-from nodes.gateway.own_engines import LocalWorker, OwnEngines
+from nodes.gateway.own_engines import LocalWorker, OwnEngines, can_do
 from nodes.gateway.pull_producers import NAME as PULLED
 from nodes.gateway.pull_producers import PullProducers
 from privox_dht import limits
@@ -33,8 +33,6 @@ from privox_dht.offer import Offer
 from privox_dht.records import Record
 from privox_dht.speech import (
     SERVICES,
-    STT,
-    TTS,
     AudioChunk,
     AudioInfo,
     EngineInfo,
@@ -143,25 +141,30 @@ class MeshProvider:
         self, upload: BinaryIO, request: TranscriptionRequest
     ) -> AsyncGenerator[AudioInfo | Segment]:
         is_long = upload.seek(0, os.SEEK_END) > gateway_limits.OWN_UPLOAD
-        async with self._local_worker(STT, request, is_long) as own:
+        async with self._local_worker(request, is_long) as own:
             here = own.transcribe(upload, request) if own else None
-            items = self._local_or_mesh(STT, here, partial(self._transcribe, upload, request))
+            if here and not request.streamed:
+                here = _at_the_end(here)
+            items = self._local_or_mesh(request, here, partial(self._transcribe, upload, request))
             async with aclosing(items):
                 async for item in items:
                     yield item
 
     async def speak(self, request: SpeechRequest) -> AsyncGenerator[AudioChunk]:
-        async with self._local_worker(TTS, request, is_long=False) as own:
+        async with self._local_worker(request, is_long=False) as own:
             here = own.speak(request) if own else None
-            spoken = self._local_or_mesh(TTS, here, partial(self._speak, request))
+            spoken = self._local_or_mesh(request, here, partial(self._speak, request))
             async with aclosing(spoken):
                 async for sound in spoken:
                     yield sound
 
     async def _local_or_mesh(
-        self, service: str, here: AsyncGenerator[T] | None, there: Callable[[], AsyncGenerator[T]]
+        self,
+        request: TranscriptionRequest | SpeechRequest,
+        here: AsyncGenerator[T] | None,
+        there: Callable[[], AsyncGenerator[T]],
     ) -> AsyncGenerator[T]:
-        """The local worker's results; if it is lost before the first one, those of the mesh."""
+        """The local worker's results; if it fails before the first one, those of the mesh."""
         begun = False
         if here is not None:
             try:
@@ -170,8 +173,8 @@ class MeshProvider:
                         begun = begun or not isinstance(item, AudioInfo)
                         yield item
                 return
-            except ProducerLost:
-                if begun or not self._view.offers(service):
+            except (EngineFailed, ProducerLost):
+                if begun or not can_do(self._view.engines, request):
                     raise
         async with aclosing(there()) as items:
             async for item in items:
@@ -179,11 +182,12 @@ class MeshProvider:
 
     @asynccontextmanager
     async def _local_worker(
-        self, service: str, request: TranscriptionRequest | SpeechRequest, is_long: bool
+        self, request: TranscriptionRequest | SpeechRequest, is_long: bool
     ) -> AsyncGenerator[LocalWorker | None]:
         """The local worker for a job; None: the mesh should do it. Our own engines are preferred.
         Privox's producers load their model for each job, so they get only jobs that name them, or
         for which no other producer is found or idle."""
+        service = request.service
         alone = not self._view.offers(service)
         named = request.model.partition(":")[0] == PULLED
         pulled = named or alone or not mesh_engines.idle(self._view.records, service)
@@ -240,6 +244,14 @@ class MeshProvider:
     def _view_changed(self) -> None:
         for turns in self._turns.values():
             turns.capacity_changed()
+
+
+async def _at_the_end(items: AsyncGenerator[T]) -> AsyncGenerator[T]:
+    """The same items, once all of them have come."""
+    async with aclosing(items):
+        kept = [item async for item in items]
+    for item in kept:
+        yield item
 
 
 def _set_producers(*peer_ids: str) -> None:

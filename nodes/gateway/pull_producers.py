@@ -12,7 +12,7 @@ import asyncio
 import io
 import textwrap
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from contextlib import asynccontextmanager, suppress
 from typing import BinaryIO
 
 from nodes.gateway import gateway_limits
@@ -222,19 +222,16 @@ class PullProducers:
         Raises:
             ProducerBusy: none was idle within `wait` seconds, if `wait` is not 0.
         """
-        service = STT if isinstance(request, TranscriptionRequest) else TTS
-        if not can_do(self.engines(), service, request):
-            yield None
-            return
-        producer = await self._idle(service, wait)
-        if producer is None:
-            if wait > 0:
-                raise ProducerBusy("all of Privox's producers are busy")
-            yield None
-            return
-        async with AsyncExitStack() as held:
-            held.push_async_callback(self._release, producer)
+        able = can_do(self.engines(), request)
+        producer = await self._idle(request.service, wait) if able else None
+        if able and producer is None and wait > 0:
+            raise ProducerBusy("all of Privox's producers are busy")
+        try:
             yield producer
+        finally:
+            if producer is not None:
+                producer.is_idle = True
+                await self._notify()
 
     async def _idle(self, service: str, wait: float) -> PullProducer | None:
         def one() -> PullProducer | None:
@@ -251,10 +248,6 @@ class PullProducers:
             if producer := one():
                 producer.is_idle = False
             return producer
-
-    async def _release(self, producer: PullProducer) -> None:
-        producer.is_idle = True
-        await self._notify()
 
     async def _notify(self) -> None:
         async with self._changed:
@@ -282,4 +275,4 @@ def _pieces(text: str) -> list[str]:
     """A text in pieces that fit into a header, counted in bytes of UTF-8."""
     rest = HEADER - len(bytes(TextHeader(VOICE_MODEL, "", LANGUAGE, VOICE)))
     widest = max((len(character.encode("utf-8", "replace")) for character in text), default=1)
-    return textwrap.wrap(text, rest // widest) or []
+    return textwrap.wrap(text, rest // widest)

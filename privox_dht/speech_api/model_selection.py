@@ -15,7 +15,7 @@ from typing import TypeVar
 from privox_dht import languages, model_names
 from privox_dht.errors import RequestRejected
 from privox_dht.model_names import explain_only_named
-from privox_dht.speech import STT, TTS, EngineInfo, SpeechRequest, TranscriptionRequest
+from privox_dht.speech import TTS, EngineInfo, SpeechRequest, TranscriptionRequest
 
 Request = TypeVar("Request", TranscriptionRequest, SpeechRequest)
 
@@ -39,8 +39,7 @@ def validate_language(tag: str) -> str:
 
 def resolve(request: Request, engines: Iterable[EngineInfo]) -> Request:
     """`request` without OpenAI's names for the default, unless an engine lists them."""
-    service = STT if isinstance(request, TranscriptionRequest) else TTS
-    offered = [info for info in engines if info.service == service]
+    offered = [info for info in engines if info.service == request.service]
     model = model_names.model(request.model, _names(offered))
     if isinstance(request, TranscriptionRequest):
         return replace(request, model=model)

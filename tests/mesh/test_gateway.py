@@ -6,9 +6,9 @@ import io
 import itertools
 import struct
 import wave
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import aiohttp
 import pytest
@@ -19,6 +19,9 @@ from kit import HOST, until
 from nodes.config import NodeConfig
 from nodes.node import Node
 from nodes.service_spec import parse_services
+from privox_dht.errors import EngineFailed
+from privox_dht.speech import AudioInfo, Segment, TranscriptionRequest
+from privox_dht.speech_api.speech_server import SpeechServer
 
 openai: Any = pytest.importorskip("openai")
 TEXT = "16000 samples 8000 samples"  # of a second and a half
@@ -241,3 +244,63 @@ async def test_own_engines_are_asked_first_unless_they_are_busy_or_it_takes_long
             return done + mesh.node.server.jobs.outcomes["done"]
 
         await until(lambda: by_the_mesh() > 2, 20)  # the second, and all pieces of what takes long
+
+
+async def transcribed(mesh: GatewayMesh, **fields: str) -> tuple[int, str]:
+    form = aiohttp.FormData({"response_format": "text", **fields})
+    form.add_field("file", io.BytesIO(clip(1.5)), filename="a.wav")
+    async with (
+        aiohttp.ClientSession(mesh.url) as session,
+        session.post("/v1/audio/transcriptions", data=form) as answer,
+    ):
+        return answer.status, (await answer.text()).strip()
+
+
+async def test_a_job_that_an_own_engine_fails_at_goes_to_the_mesh_if_that_can_do_it(
+    tmp_path: Path,
+) -> None:
+    """The own engine is idle, and so was asked first each time: a server that has gone down failed
+    all jobs of the gateway's apps."""
+    elsewhere, other = Counting(), Counting()
+    async with SpeechServer(elsewhere, host=HOST, tls=None) as server:
+        services = tuple(parse_services([f"stt/cpu/http://{HOST}:{server.port}"]))
+        async with GatewayMesh.opened(tmp_path, services=services) as mesh:
+            own = mesh.node.speech.producer
+            await until(lambda: own.engines())
+            assert (await transcribed(mesh))[0] == 200
+            before = elsewhere.admitted
+            elsewhere.breaks_with = EngineFailed("out of memory")
+            assert (await transcribed(mesh))[0] == 500, "there is no other"
+            await mesh.lend(other)
+            while not mesh.gateway.provider.status()["stt"]["producers"]:
+                await mesh.gateway.provider.refresh()
+            assert await transcribed(mesh) == (200, TEXT)
+            assert elsewhere.admitted > before + 1 and other.admitted == 1
+
+
+class Rewinding(Counting):
+    """Reads a recording from its beginning, wherever that is left."""
+
+    async def transcribe(
+        self, upload: BinaryIO, request: TranscriptionRequest
+    ) -> AsyncGenerator[AudioInfo | Segment]:
+        upload.seek(0)
+        async for item in super().transcribe(upload, request):
+            yield item
+
+
+async def test_what_an_own_engine_has_recognised_of_a_job_that_it_fails_at_is_not_in_the_answer(
+    tmp_path: Path,
+) -> None:
+    services = tuple(parse_services(["stt/cpu/echo"]))
+    async with GatewayMesh.opened(tmp_path, services=services) as mesh:
+        own, other = Rewinding(), Counting()
+        mesh.gateway.provider.own.provider = own
+        own.breaks_with = EngineFailed("out of memory")
+        await mesh.lend(other)
+        while not mesh.gateway.provider.status()["stt"]["producers"]:
+            await mesh.gateway.provider.refresh()
+        assert await transcribed(mesh) == (200, TEXT)
+        status, events = await transcribed(mesh, stream="true", response_format="json")
+        assert "16000 samples" in events and '"code":"failed"' in events.replace(" ", "")
+        assert own.admitted == 2 and other.admitted == 1
