@@ -34,7 +34,6 @@ class HttpsListener:
 
     def __init__(self, config: HttpsConfig, server: HttpServer) -> None:
         self._config, self._server = config, server
-        self._names = names_of_this_machine(config.host)
         self._stack = AsyncExitStack()
         self.port = config.port
         self.fingerprint = ""
@@ -65,7 +64,7 @@ class HttpsListener:
         """The URL for other machines."""
         host = self._config.host
         if host in ANY_ADDRESS:
-            host = self._names.needed[-1]
+            host = names_of_this_machine(host).needed[-1]
         return f"https://{join_host(host, self.port)}/"
 
     def _files(self) -> tuple[Path, Path]:
@@ -77,7 +76,7 @@ class HttpsListener:
         config = self._config
         if config.certificate is not None:
             return config.certificate, config.private_key or config.certificate
-        kept = stored_certificate(config.folder, self._names)
+        kept = stored_certificate(config.folder, names_of_this_machine(config.host))
         return kept, kept
 
     async def _renew(self) -> None:
@@ -92,6 +91,7 @@ class HttpsListener:
             certificate, private_key = self._files()
             if (fingerprint := fingerprint_of(certificate)) == self.fingerprint:
                 return
+            tls_context(certificate, private_key)  # one that fails has half of a new certificate
             load_certificate(self._context, certificate, private_key)
         except ConfigError as exc:
             log.error("the certificate was not renewed, the old one stays in use: %s", exc)

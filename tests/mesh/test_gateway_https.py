@@ -1,6 +1,7 @@
 """The gateway by TLS: the same pages, with a certificate of its own or the owner's."""
 
 import json
+import socket
 import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -112,6 +113,40 @@ async def test_a_certificate_of_the_owner_is_used_and_taken_again_when_it_is_ren
         assert served.https.fingerprint == fingerprint_of(mine) != first
         async with asked(served.https.port, "/healthz", mine) as answer:
             assert json.loads(await answer.text())["ok"]
+
+
+async def test_a_renewed_certificate_whose_key_does_not_fit_leaves_the_old_one_in_use(
+    tmp_path: Path,
+) -> None:
+    old, new = (make_certificate(["localhost"], datetime.now(UTC)) for _ in range(2))
+    trusted, certificate, key = tmp_path / "old", tmp_path / "chain", tmp_path / "key"
+    for path in (trusted, certificate, key):
+        path.write_bytes(old)
+    config = HttpsConfig(tmp_path, port=0, certificate=certificate, private_key=key)
+    async with gateway(tmp_path, config) as served:
+        certificate.write_bytes(new)
+        served.https.renew()
+        async with asked(served.https.port, "/healthz", trusted) as answer:
+            assert answer.status == 200
+        key.write_bytes(new)
+        served.https.renew()
+        async with asked(served.https.port, "/healthz", certificate) as answer:
+            assert answer.status == 200
+
+
+async def test_a_machine_that_is_renamed_gets_a_certificate_with_its_new_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = HttpsConfig(tmp_path, host=EVERYWHERE, port=0)
+    async with gateway(tmp_path, config, is_open=True) as served:
+        before = served.https.fingerprint
+        served.https.renew()
+        assert served.https.fingerprint == before
+        monkeypatch.setattr(socket, "gethostname", lambda: "renamed")
+        served.https.renew()
+        assert served.https.fingerprint != before
+        async with asked(served.https.port, "/healthz", tmp_path / FILE) as answer:
+            assert answer.status == 200
 
 
 async def test_what_knows_no_keys_is_by_tls_for_the_addresses_that_the_owner_names(
