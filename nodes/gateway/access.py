@@ -21,10 +21,11 @@ from nodes.gateway.config import GatewayConfig
 from nodes.gateway.same_origin import check_own_page, check_same_origin
 from nodes.sound_quota import NetworkSoundQuota, SoundQuota
 from privox_dht.errors import ConfigError, RequestRejected
-from privox_dht.http.request_checks import CLIENT
+from privox_dht.http.request_checks import CLIENT, reject
 from privox_dht.offer import Offer
 from privox_dht.quotas import Prefixes, quota_prefixes
 from privox_dht.speech_api.job_log import ServedJob
+from privox_dht.speech_api.speech_server import ErrorResponse
 
 log = logging.getLogger("privox.gateway")
 KEYLESS_PAGES = ("/asr", "/detect-language", "/status", "/synthesize", "/get_models", "/metrics")
@@ -81,20 +82,34 @@ class Access:
         self._keys = KeyFile(config.keys) if config.keys is not None else None
         self._quota = SoundQuota()
         self._keyless = NetworkSoundQuota(config.keyless_seconds)
+        self.error_responses: dict[str, ErrorResponse] = {}  # by path, of dialects with their own
 
     def middleware(self) -> Middleware:
         """The middleware that checks every request."""
 
         @web.middleware
         async def check(request: web.Request, handler: Handler) -> web.StreamResponse:
-            if self._is_loopback(request):
-                check_same_origin(request.headers.get("Host"), request.headers.get("Origin"))
-            else:
-                check_own_page(request.headers.get("Host"), request.headers.get("Origin"))
-            self._authorize(request)
+            try:
+                self._check(request)
+            except RequestRejected as exc:
+                error_response = self.error_responses.get(request.path)
+                if error_response is None:
+                    raise
+                return await reject(request, error_response(request, exc))
             return await handler(request)
 
         return check
+
+    def _check(self, request: web.Request) -> None:
+        """
+        Raises:
+            RequestRejected: 401, 403 or 429.
+        """
+        if self._is_loopback(request):
+            check_same_origin(request.headers.get("Host"), request.headers.get("Origin"))
+        else:
+            check_own_page(request.headers.get("Host"), request.headers.get("Origin"))
+        self._authorize(request)
 
     def _is_loopback(self, request: web.Request) -> bool:
         """Whether the request came to an address that only this machine can reach."""

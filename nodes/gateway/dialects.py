@@ -13,7 +13,7 @@ from aiohttp import web
 
 from nodes.gateway.access import Access
 from privox_dht import limits
-from privox_dht.errors import JobError, RequestRejected
+from privox_dht.errors import RequestRejected
 from privox_dht.http.multipart import boundary_of
 from privox_dht.http.request_body import SpooledFile, read_form, read_json
 from privox_dht.http.request_limits import RequestLimits
@@ -28,6 +28,7 @@ from privox_dht.speech import (
     TranscriptionRequest,
 )
 from privox_dht.speech_api.audio_response import WITHOUT_CODEC, EncodedAudio
+from privox_dht.speech_api.handlers import record_error
 from privox_dht.speech_api.job_log import ServedJob
 from privox_dht.speech_api.model_selection import resolve, select
 from privox_dht.speech_api.openai_requests import json_object
@@ -62,12 +63,15 @@ class Dialects:
         async def answer(request: web.BaseRequest, job: ServedJob) -> web.StreamResponse:
             try:
                 return await work(request, job)
-            except JobError as exc:
-                job.ended(exc)
+            except ConnectionError:
+                raise
+            except Exception as exc:
+                record_error(job, exc)
                 return error_response(request, exc)
 
         for name in (path, path + "/"):
             self.server.add_job(name, service, check, answer, error=error_response)
+            self.access.error_responses[name] = error_response
 
     async def transcript(
         self, file: BinaryIO, request: TranscriptionRequest, offer: Offer

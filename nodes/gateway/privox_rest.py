@@ -74,7 +74,7 @@ class PrivoxRest:
         return quality if quality in listed else ""
 
 
-def _error_response(request: web.BaseRequest, exc: JobError) -> web.Response:
+def _error_response(request: web.BaseRequest, exc: Exception) -> web.Response:
     message = f"{to_error_object(exc)['message']}\n"
     answer = text_response(message, TEXT, status=status_of(exc)[0], headers=to_headers(exc))
     answer.force_close()

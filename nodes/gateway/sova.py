@@ -16,7 +16,7 @@ from contextlib import aclosing
 from aiohttp import web
 
 from nodes.gateway.dialects import Dialects
-from privox_dht.errors import JobError, RequestRejected
+from privox_dht.errors import RequestRejected
 from privox_dht.http.error_mapping import status_of, to_error_object, to_headers
 from privox_dht.http.request_body import SpooledFile
 from privox_dht.http.request_limits import RequestLimits
@@ -63,7 +63,7 @@ def transcript_response(transcript: Transcript) -> web.Response:
     return json_response({"response_code": 0, "r": [{"response_code": 0, "response": texts}]})
 
 
-def error_response(request: web.BaseRequest, exc: JobError) -> web.Response:
+def error_response(request: web.BaseRequest, exc: Exception) -> web.Response:
     """An error in SOVA's form and in OpenAI's."""
     error = to_error_object(exc)
     body = {"response_code": 1, "response": error["message"], "error": error}

@@ -21,7 +21,7 @@ from nodes.gateway.dialects import Dialects, is_yes, query
 from nodes.gateway.whisper_languages import english_name
 from privox_dht import __version__, limits, transcript
 from privox_dht.audio import patch_sizes, wav_header
-from privox_dht.errors import EngineFailed, JobError, RequestRejected
+from privox_dht.errors import EngineFailed, RequestRejected
 from privox_dht.http.error_mapping import status_of, to_headers
 from privox_dht.http.request_body import SpooledFile
 from privox_dht.http.request_checks import check_form
@@ -194,7 +194,7 @@ def _only_language(engines: Sequence[EngineInfo]) -> str:
     return some.pop() if len(some) == 1 and all(spoken) else ""
 
 
-def _error_response(request: web.BaseRequest, exc: JobError) -> web.Response:
+def _error_response(request: web.BaseRequest, exc: Exception) -> web.Response:
     """No body where `output` is given, since it would become the subtitle."""
     if "output" not in request.query:
         return sova.error_response(request, exc)

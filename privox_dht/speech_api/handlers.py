@@ -172,7 +172,7 @@ class SpeechHandlers:
         except ConnectionError:
             raise
         except Exception as exc:
-            _record_error(job, exc)
+            record_error(job, exc)
             status, _ = status_of(exc)
             await stream.send(sse.event(sse.ERROR, error=to_error_object(exc), status=status))
         return await stream.close()
@@ -193,7 +193,7 @@ class SpeechHandlers:
         except Exception as exc:
             if not stream.begun:
                 raise
-            _record_error(job, exc)
+            record_error(job, exc)
             return stream.abort()
         return await stream.close()
 
@@ -257,7 +257,7 @@ async def _audio_events(file: EncodedAudio) -> AsyncGenerator[bytes]:
     yield sse.event(AUDIO_DONE, bytes=size, seconds=round(file.seconds, 3), rate=file.rate)
 
 
-def _record_error(job: ServedJob, exc: Exception) -> None:
+def record_error(job: ServedJob, exc: Exception) -> None:
     """Record an error that is sent in the answer instead of raised."""
     job.ended(exc)
     if not isinstance(exc, JobError):

@@ -46,7 +46,7 @@ from privox_dht.speech_api.job_log import JobLog, ServedJob
 log = logging.getLogger("privox.api")
 
 Check = Callable[[web.BaseRequest, RequestLimits], None]
-ErrorResponse = Callable[[web.BaseRequest, JobError], web.Response]
+ErrorResponse = Callable[[web.BaseRequest, Exception], web.Response]
 Work = Callable[[web.BaseRequest, ServedJob], Awaitable[web.StreamResponse]]
 
 

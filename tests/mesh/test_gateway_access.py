@@ -42,9 +42,10 @@ async def heard(
         aiohttp.ClientSession() as session,
         session.post(f"{mesh.url}{path}", data=form, **asked) as answer,
     ):
-        body = await answer.text()
+        body, in_header = await answer.text(), answer.headers.get("X-Privox-Error", "")
+        assert not (in_header and body), "it would be saved as the subtitle"
         told = json.loads(body) if answer.content_type == "application/json" else {}
-        return answer.status, told.get("error", {}).get("code", ""), answer.headers
+        return answer.status, told.get("error", {}).get("code", in_header), answer.headers
 
 
 def bearer(key: str) -> dict[str, Any]:
@@ -113,6 +114,25 @@ async def test_what_knows_no_keys_is_for_the_addresses_that_the_owner_names(
             assert (await heard(mesh))[0] == 401
 
 
+async def test_what_is_not_let_in_is_told_so_in_the_words_of_each_dialect(tmp_path: Path) -> None:
+    """Bazarr saves any body as the subtitle: this was one."""
+    elsewhere, keys = parse_networks(["192.0.2.0/24"]), tmp_path / "keys"
+    add_key(keys, "good", 3600)
+    async with (
+        gateway(tmp_path, host=OTHERS, keys=keys, allow=elsewhere) as mesh,
+        aiohttp.ClientSession(mesh.url) as session,
+    ):
+        async with session.post("/asr?output=srt", data={"a": "b"}) as answer:
+            assert (answer.status, await answer.text()) == (403, "")
+            assert answer.headers["X-Privox-Error"] == "address_not_allowed"
+        async with session.post("/synthesize", json={"text": "a"}) as answer:
+            told = await answer.json()
+            assert (answer.status, told["response_code"]) == (403, 1)
+        async with session.post("/tts?key=wrong", json={"text": "a"}) as answer:
+            said = await answer.text()
+            assert (answer.status, said) == (401, "this gateway needs a key, as a bearer token\n")
+
+
 async def test_an_address_without_a_key_brings_so_much_sound_and_no_more(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -125,10 +145,10 @@ async def test_an_address_without_a_key_brings_so_much_sound_and_no_more(
         for path, name in (("/v1/audio/transcriptions", "file"), ("/asr", "audio_file")):
             assert (await heard(mesh, path, name))[0] == 200
             await until(lambda: mesh.gateway.server.jobs.running == 0)
-        status, code, headers = await heard(mesh)
-        assert (status, code) == (429, "rate_limit_exceeded")
-        assert 0 < int(headers["Retry-After"]) <= 3600
-        assert (await heard(mesh, "/asr", "audio_file"))[0] == 429
+        for path, name in (("/v1/audio/transcriptions", "file"), ("/asr?output=srt", "audio_file")):
+            status, code, headers = await heard(mesh, path, name)
+            assert (status, code) == (429, "rate_limit_exceeded")
+            assert 0 < int(headers["Retry-After"]) <= 3600
     async with gateway(tmp_path / "k", keyless_seconds=1, keys=keys) as mesh:
         monkeypatch.setattr(mesh.gateway.server, "_prefixes_of", lambda host: elsewhere)
         for _ in range(3):

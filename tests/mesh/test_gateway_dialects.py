@@ -235,6 +235,15 @@ async def test_sovas_pages(http: aiohttp.ClientSession, provider: Counting) -> N
     assert (status, json.loads(text)["response_code"]) == (400, 1)
 
 
+async def test_a_bug_is_no_subtitle_either(
+    http: aiohttp.ClientSession, provider: Counting, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(whisper_asr, "_rendered", lambda *given: 1 / 0)
+    files = {"audio_file": PCM}
+    asked = "/asr?output=srt&encode=false"
+    assert await posted(http, asked, form(**files)) == (500, "")
+
+
 @pytest.mark.timeout(60)
 async def test_our_own_client_of_sovas_servers_is_served(
     mesh: GatewayMesh, provider: Counting
