@@ -16,7 +16,8 @@ from dataclasses import dataclass
 from nodes.gateway import gateway_limits
 from privox_dht.errors import ConfigError
 
-_LINE = re.compile(r"(?P<name>[\w.@-]{1,64})\s+(?P<digest>[0-9a-f]{64})\s+(?P<seconds>\d{1,7})")
+NAME = r"[\w.@-]{1,64}"  # of a key
+_LINE = re.compile(rf"(?P<name>{NAME})\s+(?P<digest>[0-9a-f]{{64}})\s+(?P<seconds>\d{{1,7}})")
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,12 +1,13 @@
 """`privox-node key NAME`: makes a key for a gateway; the file stores only its hash."""
 
+import re
 import secrets
 from pathlib import Path
 
 import click
 
 from nodes.gateway import gateway_limits
-from nodes.gateway.api_keys import ApiKey, digest_of, parse_keys
+from nodes.gateway.api_keys import NAME, ApiKey, digest_of, parse_keys
 from privox_dht.atomic_file import SECRET, replace_file
 from privox_dht.cli.options import ENVIRONMENT, config_option
 from privox_dht.cli.output import to_stdout
@@ -50,6 +51,8 @@ def add_key(path: Path, name: str, seconds: int) -> str:
     Raises:
         ConfigError: the file cannot be read or written, or the name is malformed or taken.
     """
+    if not re.fullmatch(NAME, name):
+        raise ConfigError(f"{name!r} is no name of a key: give 1 to 64 letters, digits, or . @ _ -")
     secret = PREFIX + secrets.token_urlsafe(32)
     try:
         before = path.read_text(encoding="utf-8") if path.exists() else ""

@@ -52,6 +52,8 @@ def test_a_key_is_made_shown_once_and_good_at_once(tmp_path: Path) -> None:
     assert ben is not None and ben.seconds == 60
     again = CliRunner().invoke(main, ["key", "ben", "--keys", str(path)])
     assert (again.exit_code, "is there twice" in again.output) == (2, True)
+    blank = CliRunner().invoke(main, ["key", "my phone", "--keys", str(path)])
+    assert blank.exit_code == 2 and "'my phone' is no name of a key: give" in blank.output
     path.write_text("# taken back\n")
     assert file.ring.find(first) is None
     path.write_text("nonsense")
