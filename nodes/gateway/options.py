@@ -20,6 +20,10 @@ from nodes.gateway.config import (
 from privox_dht.cli.options import combine, file_option, in_section, list_option
 from privox_dht.errors import ConfigError
 
+NEED_A_GATEWAY = (
+    "wyoming", "allow", "keys", "open", "identify", "gateway_https", "certificate", "private_key",
+    "privox_ports",
+)  # fmt: skip
 gateway_options = in_section(
     "A gateway for your own apps",
     combine(
@@ -106,8 +110,7 @@ def gateway_from(options: dict[str, Any], folder: Path) -> GatewayConfig | None:
         ConfigError: it cannot be where it is to be.
     """
     if not options["gateway"]:
-        needing = ("wyoming", "allow", "keys", "open", "identify", "gateway_https", "privox_ports")
-        for name in needing:
+        for name in NEED_A_GATEWAY:
             if options[name]:
                 flag = name.replace("_", "-")
                 raise ConfigError(f"--{flag} is for a gateway: give --gateway as well")

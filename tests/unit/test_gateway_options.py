@@ -25,7 +25,8 @@ def test_no_gateway_is_asked_for_by_nothing(tmp_path: Path) -> None:
     [
         ("wyoming", "10300"), ("allow", ("10.0.0.0/8",)), ("keys", Path("keys.txt")),
         ("open", True), ("identify", True), ("gateway_https", "5601"),
-        ("privox_ports", ("1776", "1777")),
+        ("privox_ports", ("1776", "1777")), ("certificate", Path("chain.pem")),
+        ("private_key", Path("key.pem")),
     ],
 )  # fmt: skip
 def test_what_is_for_a_gateway_needs_one(tmp_path: Path, option: str, value: object) -> None:
