@@ -136,7 +136,8 @@ class WyomingSession:
         if Describe.is_type(event.type):
             await self._write(self._info())
         elif Ping.is_type(event.type):
-            await self._write(Pong(Ping.from_event(event).text))
+            text = Ping.from_event(event).text
+            await self._write(Pong(None if text is None else _text(text)))
         elif Transcribe.is_type(event.type):
             self._asked = Transcribe.from_event(event)
         elif AudioStart.is_type(event.type):

@@ -245,6 +245,7 @@ BROKEN = {
     "a list": b"[]\n",
     "no type": b"{}\n",
     "a text that is a number": b'{"type": "synthesize", "data": {"text": 5}}\n',
+    "a ping with an object": b'{"type": "ping", "data": {"text": {}}}\n',
     "nothing to speak": b'{"type": "synthesize"}\n',
     "a rate of 1 Hz": START.replace(b"16000", b"1"),
     "a rate that is a text": START.replace(b"16000", b'"x"'),
@@ -269,6 +270,11 @@ async def test_whoever_breaks_the_rules_is_cut_off_and_others_do_not_notice(
         assert mesh.gateway.wyoming.broken == len(BROKEN)
         await say(other, clip(1.0)[44:])
         await until_type(other, Transcript)
+        reader, writer = await asyncio.open_connection(HOST, port_of(mesh))
+        writer.write(b'{"type": "ping", "data": {"text": "half a character: \\ud800"}}\n')
+        async with asyncio.timeout(WITHIN):
+            assert b"pong" in await reader.readline(), "and no bug is logged"
+        writer.close()
     assert not [r for r in caplog.records if r.levelno >= logging.WARNING]
 
 
