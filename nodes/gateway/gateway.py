@@ -148,7 +148,7 @@ class Gateway(Service):
         config = self.config
         if not (config.is_loopback and (config.https is None or config.https.is_loopback)):
             keyed = f"clients with a key of {config.keys}"
-            clients = "everybody (--open)" if config.is_open else keyed
+            clients = keyed if config.keys else "everybody (--open)"
             networks = ", ".join(map(str, config.allow))
             log.info(
                 "the gateway serves %s; dialects without keys serve the addresses of %s",

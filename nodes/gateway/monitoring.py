@@ -7,7 +7,7 @@ from aiohttp import web
 
 from nodes.gateway.job_durations import DurationsByService
 from nodes.gateway.provider import MeshProvider
-from privox_dht.errors import ConfigError
+from privox_dht.errors import JobError
 from privox_dht.http.responses import json_response
 from privox_dht.speech import SERVICES
 from privox_dht.speech_api.speech_server import SpeechServer
@@ -32,7 +32,7 @@ class Monitoring:
         try:
             from nodes.gateway.metrics import exposition
         except ImportError as exc:
-            raise ConfigError("/metrics needs: pip install 'privox-dht[gateway]'") from exc
+            raise JobError(f"{request.path} needs: pip install 'privox-dht[gateway]'") from exc
         accepted = request.headers.get("Accept", "")
         body, content_type = exposition(
             self._provider.status(), self._jobs, self.durations, accepted

@@ -4,6 +4,7 @@ import io
 import json
 import logging
 import re
+import sys
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -52,12 +53,17 @@ def bearer(key: str) -> dict[str, Any]:
     return {"headers": {"Authorization": f"Bearer {key}"}}
 
 
-async def test_a_key_is_wanted_and_brings_so_much_sound_and_no_more(tmp_path: Path) -> None:
+@pytest.mark.parametrize("is_open", [False, True])
+async def test_a_key_is_wanted_and_brings_so_much_sound_and_no_more(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, is_open: bool
+) -> None:
+    caplog.set_level(logging.INFO)
     keys = tmp_path / "keys"
     good, small = add_key(keys, "good", 3600), add_key(keys, "small", 2)
-    async with gateway(tmp_path, host=OTHERS, keys=keys) as mesh:
+    async with gateway(tmp_path, host=OTHERS, keys=keys, is_open=is_open) as mesh:
         status, code, headers = await heard(mesh)
         assert (status, code, headers["WWW-Authenticate"]) == (401, "invalid_api_key", "Bearer")
+        assert f"the gateway serves clients with a key of {keys};" in caplog.text
         assert (await heard(mesh, **bearer("wrong")))[:2] == (401, "invalid_api_key")
         assert (await heard(mesh, **bearer(good)))[0] == 200
         for _ in range(2):
@@ -167,6 +173,19 @@ async def test_health_says_whether_it_can_do_a_job(tmp_path: Path) -> None:
         async with session.get("/healthz") as answer:
             assert answer.status == 200
             assert await answer.json() == {"ok": True, "stt": True, "tts": True}
+
+
+async def test_without_its_package_the_page_for_prometheus_says_what_to_install(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "nodes.gateway.metrics", None)
+    async with (
+        GatewayMesh.opened(tmp_path, ANY_PORT) as mesh,
+        aiohttp.ClientSession(mesh.url) as session,
+        session.get("/metrics") as answer,
+    ):
+        told = (await answer.json())["error"]["message"]
+        assert (answer.status, told) == (500, "/metrics needs: pip install 'privox-dht[gateway]'")
 
 
 async def test_numbers_for_prometheus_and_a_line_of_json_for_each_job(
