@@ -5,7 +5,6 @@ with `Dialects.add`; errors, such as a busy mesh, are answered in its own format
 """
 
 from collections.abc import Mapping, Sequence
-from contextlib import aclosing
 from typing import BinaryIO
 from urllib.parse import parse_qsl
 
@@ -21,19 +20,17 @@ from privox_dht.offer import Offer
 from privox_dht.speech import (
     STT,
     TTS,
-    AudioInfo,
     Provider,
     SpeechRequest,
     Transcript,
     TranscriptionRequest,
 )
 from privox_dht.speech_api.audio_response import WITHOUT_CODEC, EncodedAudio
-from privox_dht.speech_api.handlers import record_error
+from privox_dht.speech_api.handlers import record_error, transcription_items, whole_transcript
 from privox_dht.speech_api.job_log import ServedJob
 from privox_dht.speech_api.model_selection import resolve, select
-from privox_dht.speech_api.openai_requests import json_object
+from privox_dht.speech_api.openai_requests import json_object, text_to_speak
 from privox_dht.speech_api.speech_server import Check, ErrorResponse, SpeechServer, Work
-from privox_dht.transcript import gather
 
 FORM = "application/x-www-form-urlencoded"
 YES = ("1", "true", "yes", "on")
@@ -84,15 +81,8 @@ class Dialects:
         engines = self.provider.engines()
         r = resolve(request, engines)
         select(engines, STT, model=r.model, language=r.language, translate=r.translate)
-        seconds, segments = 0.0, []
-        async with aclosing(self.provider.transcribe(file, r)) as items:
-            async for item in items:
-                if isinstance(item, AudioInfo):
-                    seconds = item.seconds
-                    offer.check_length(seconds)
-                else:
-                    segments.append(item)
-        return gather(segments, seconds, r.language)
+        items = transcription_items(self.provider, file, r, offer)
+        return await whole_transcript(items, r.language)
 
     def speech(
         self, offer: Offer, text: str, voice: str, language: str, speed: float = 1.0
@@ -103,16 +93,7 @@ class Dialects:
         Raises:
             RequestRejected: there is no text, too much of it, or no engine for the language.
         """
-        if not text.strip():
-            raise RequestRejected("there is no text to speak", code="empty_input", param="text")
-        if len(text) > self.bounds.text:
-            raise RequestRejected(
-                f"the text has {len(text)} characters; one request speaks at most"
-                f" {self.bounds.text}",
-                status=413,
-                code="input_too_long",
-                param="text",
-            )
+        text = text_to_speak({"text": text}, "text", self.bounds.text)
         offer.check_length(len(text) * limits.SPEECH_PER_CHARACTER)
         engines = self.provider.engines()
         listed = {name for e in engines if e.service == TTS for name in e.models}

@@ -76,9 +76,7 @@ class OwnEngines:
             yield self.provider if can else None
 
 
-def can_do(
-    engines: Sequence[EngineInfo], request: TranscriptionRequest | SpeechRequest
-) -> bool:
+def can_do(engines: Sequence[EngineInfo], request: TranscriptionRequest | SpeechRequest) -> bool:
     """Whether one of these engines can do this job."""
     translate = isinstance(request, TranscriptionRequest) and request.translate
     voice = request.voice if isinstance(request, SpeechRequest) else ""

@@ -14,12 +14,12 @@ from aiohttp import web
 from nodes.gateway.dialects import Dialects
 from nodes.gateway.sova import check_text_body
 from nodes.gateway.whisper_languages import tag_of
-from privox_dht.errors import JobError
 from privox_dht.http.error_mapping import status_of, to_error_object, to_headers
 from privox_dht.http.request_body import SpooledFile
 from privox_dht.http.request_checks import check_form
 from privox_dht.http.responses import StreamingResponse, text_response
 from privox_dht.speech import STT, TTS, TranscriptionRequest
+from privox_dht.speech_api.handlers import stream_audio
 from privox_dht.speech_api.job_log import ServedJob
 from privox_dht.speech_api.model_selection import validate_language
 
@@ -54,18 +54,7 @@ class PrivoxRest:
             job.offer, given.get("text", ""), given.get("voice", ""), language
         )
         stream = StreamingResponse(request, self._dialects.bounds.answer_stall)
-        try:
-            async with aclosing(file.pieces()) as pieces:
-                async for piece in pieces:
-                    if not stream.begun:
-                        await stream.open(file.content_type, {})
-                    await stream.send(piece)
-        except JobError as exc:
-            if not stream.begun:
-                raise
-            job.ended(exc)
-            return stream.abort()  # so that the client does not take it for complete
-        return await stream.close()
+        return await stream_audio(stream, job, file, {})
 
     def _model(self, quality: str) -> str:
         """The quality ("fast", "best") if an engine lists a model of that name; else ""."""

@@ -11,14 +11,14 @@ is shared with whisper-asr-webservice (see `whisper_asr`).
 """
 
 import base64
+import math
 from contextlib import aclosing
 
 from aiohttp import web
 
 from nodes.gateway.dialects import Dialects
-from privox_dht.errors import RequestRejected
 from privox_dht.http.error_mapping import status_of, to_error_object, to_headers
-from privox_dht.http.request_body import SpooledFile
+from privox_dht.http.request_body import SpooledFile, too_large
 from privox_dht.http.request_limits import RequestLimits
 from privox_dht.http.responses import json_response
 from privox_dht.speech import TTS, Transcript
@@ -79,12 +79,13 @@ def check_text_body(request: web.BaseRequest, bounds: RequestLimits) -> None:
         RequestRejected: 413.
     """
     if (request.content_length or 0) > bounds.json:
-        raise RequestRejected("the body is too large for a text", status=413, code="too_large")
+        raise too_large(bounds.json)
 
 
 def _speed(options: str) -> float:
     """The speed in `options`; 1.0 where it is not a number, as SOVA does."""
     try:
-        return min(max(float(options.partition(SPEED)[2] or 1), SLOWEST), FASTEST)
+        speed = float(options.partition(SPEED)[2])
     except ValueError:
         return 1.0
+    return 1.0 if math.isnan(speed) else min(max(speed, SLOWEST), FASTEST)

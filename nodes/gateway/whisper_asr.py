@@ -30,6 +30,7 @@ from privox_dht.http.responses import json_response, text_response
 from privox_dht.speech import STT, EngineInfo, Transcript, TranscriptionRequest, Word
 from privox_dht.speech_api.job_log import ServedJob
 from privox_dht.speech_api.model_selection import validate_language
+from privox_dht.speech_api.openai_requests import one_of
 from privox_dht.speech_api.transcript_rendering import render_off_loop
 
 FILE = "audio_file"
@@ -53,13 +54,12 @@ class WhisperAsr:
 
     async def _asr(self, request: web.BaseRequest, job: ServedJob) -> web.StreamResponse:
         asked = _request(request)
-        output = _output(request)
+        output = one_of("output", query(request, "output", "txt"), tuple(FORMATS))
         async with aclosing(SpooledFile(self._dialects.bounds.in_memory)) as upload:
             file = await self._file(request, job, upload)
-            if upload.field == sova.FILE:
-                found = await self._dialects.transcript(file, asked, job.offer)
-                return sova.transcript_response(found)
             found = await self._dialects.transcript(file, asked, job.offer)
+        if upload.field == sova.FILE:
+            return sova.transcript_response(found)
         text = await render_off_loop(found, partial(_rendered, found, asked, output))
         return text_response(text, transcript.CONTENT_TYPES[FORMATS[output]])
 
@@ -153,25 +153,8 @@ def _is_raw(request: web.BaseRequest) -> bool:
     return query(request, "encode", "true").lower() == "false"
 
 
-def _output(request: web.BaseRequest) -> str:
-    output = query(request, "output", "txt")
-    if output not in FORMATS:
-        raise RequestRejected(
-            f"output cannot be {output[:64]!r}; there is {', '.join(FORMATS)}",
-            code="bad_output",
-            param="output",
-        )
-    return output
-
-
 def _request(request: web.BaseRequest) -> TranscriptionRequest:
-    task = query(request, "task", "transcribe")
-    if task not in ("transcribe", "translate"):
-        raise RequestRejected(
-            f"task cannot be {task[:64]!r}; there is transcribe, translate",
-            code="bad_task",
-            param="task",
-        )
+    task = one_of("task", query(request, "task", "transcribe"), ("transcribe", "translate"))
     return TranscriptionRequest(
         language=validate_language(query(request, "language")),
         translate=task == "translate",

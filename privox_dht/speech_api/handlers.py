@@ -33,6 +33,7 @@ from privox_dht.speech import (
     EngineInfo,
     Provider,
     Segment,
+    Transcript,
     TranscriptionRequest,
 )
 from privox_dht.speech_api import openai_requests
@@ -96,7 +97,7 @@ class SpeechHandlers:
         if call.events:
             await stream.open(sse.CONTENT_TYPE, headers)
             return await self._stream_events(stream, job, _audio_events(file))
-        return await self._stream_audio(stream, job, file, headers)
+        return await stream_audio(stream, job, file, headers)
 
     def _engine_headers(self, engines: list[EngineInfo], voice: str) -> dict[str, str]:
         """Headers that name the engine, if it is known already."""
@@ -120,7 +121,8 @@ class SpeechHandlers:
                     stream, job, self._upload_and_transcribe(request, upload, job.offer, translate)
                 )
             call, able = await self._read_request(request, upload, job.offer, translate)
-            items = self._items(await upload.rewind(), call.request, job.offer)
+            file = await upload.rewind()
+            items = transcription_items(self._provider, file, call.request, job.offer)
             headers = self._engine_headers(able, "")
             if call.stream:
                 await stream.open(sse.CONTENT_TYPE, headers)
@@ -145,20 +147,10 @@ class SpeechHandlers:
         """The upload and its answer as one stream: only heartbeats are sent during the upload;
         errors are events."""
         call, _ = await self._read_request(request, upload, offer, translate)
-        items = self._items(await upload.rewind(), call.request, offer)
+        items = transcription_items(self._provider, await upload.rewind(), call.request, offer)
         async with aclosing(_text_events(items)) as events:
             async for piece in events:
                 yield piece
-
-    async def _items(
-        self, upload: BinaryIO, request: TranscriptionRequest, offer: Offer
-    ) -> AsyncGenerator[AudioInfo | Segment]:
-        """The provider's transcript, if a recording of that length is admitted."""
-        async with aclosing(self._provider.transcribe(upload, request)) as items:
-            async for item in items:
-                if isinstance(item, AudioInfo):
-                    offer.check_length(item.seconds)
-                yield item
 
     async def _stream_events(
         self, stream: StreamingResponse, job: ServedJob, pieces: AsyncGenerator[bytes]
@@ -177,25 +169,49 @@ class SpeechHandlers:
             await stream.send(sse.event(sse.ERROR, error=to_error_object(exc), status=status))
         return await stream.close()
 
-    async def _stream_audio(
-        self, stream: StreamingResponse, job: ServedJob, file: EncodedAudio, headers: dict[str, str]
-    ) -> web.StreamResponse:
-        """Send plain audio; an error before the first piece is an error response."""
-        try:
-            async with aclosing(file.pieces()) as pieces:
-                async for piece in pieces:
-                    if not stream.begun:
-                        headers[RATE] = str(file.rate)
-                        await stream.open(file.content_type, headers)
-                    await stream.send(piece)
-        except ConnectionError:
+
+async def transcription_items(
+    provider: Provider, upload: BinaryIO, request: TranscriptionRequest, offer: Offer
+) -> AsyncGenerator[AudioInfo | Segment]:
+    """The provider's transcript, if a recording of that length is admitted."""
+    async with aclosing(provider.transcribe(upload, request)) as items:
+        async for item in items:
+            if isinstance(item, AudioInfo):
+                offer.check_length(item.seconds)
+            yield item
+
+
+async def whole_transcript(items: AsyncGenerator[AudioInfo | Segment], language: str) -> Transcript:
+    """All of a transcript, in the language that was asked for."""
+    seconds, segments = 0.0, []
+    async with aclosing(items):
+        async for item in items:
+            if isinstance(item, AudioInfo):
+                seconds = item.seconds
+            else:
+                segments.append(item)
+    return transcript.gather(segments, seconds, language)
+
+
+async def stream_audio(
+    stream: StreamingResponse, job: ServedJob, file: EncodedAudio, headers: dict[str, str]
+) -> web.StreamResponse:
+    """Send plain audio; an error before the first piece is an error response."""
+    try:
+        async with aclosing(file.pieces()) as pieces:
+            async for piece in pieces:
+                if not stream.begun:
+                    headers[RATE] = str(file.rate)
+                    await stream.open(file.content_type, headers)
+                await stream.send(piece)
+    except ConnectionError:
+        raise
+    except Exception as exc:
+        if not stream.begun:
             raise
-        except Exception as exc:
-            if not stream.begun:
-                raise
-            record_error(job, exc)
-            return stream.abort()
-        return await stream.close()
+        record_error(job, exc)
+        return stream.abort()
+    return await stream.close()
 
 
 async def _whole_response(
@@ -204,14 +220,7 @@ async def _whole_response(
     headers: dict[str, str],
 ) -> web.StreamResponse:
     """One answer at the end."""
-    seconds, segments = 0.0, []
-    async with aclosing(items):
-        async for item in items:
-            if isinstance(item, AudioInfo):
-                seconds = item.seconds
-            else:
-                segments.append(item)
-    whole = transcript.gather(segments, seconds, call.request.language)
+    whole = await whole_transcript(items, call.request.language)
     text = await render_off_loop(
         whole,
         partial(

@@ -54,9 +54,9 @@ def transcription(fields: Sequence[tuple[str, str]], *, translate: bool) -> Tran
     given = _by_name(fields)
     granularities = [v for n, v in fields if n.removesuffix("[]") == "timestamp_granularities"]
     for granularity in granularities:
-        _one_of("timestamp_granularities", granularity, GRANULARITIES)
+        one_of("timestamp_granularities", granularity, GRANULARITIES)
     stream = _flag("stream", given.get("stream", ""))
-    format = _one_of("response_format", given.get("response_format", "json"), TEXT_FORMATS)
+    format = one_of("response_format", given.get("response_format", "json"), TEXT_FORMATS)
     if stream and format not in STREAMED_FORMATS:
         raise _rejection("response_format", f"cannot be streamed as {format}", STREAMED_FORMATS)
     request = TranscriptionRequest(
@@ -81,21 +81,9 @@ def speech(body: bytes, *, text: int = MAX_TEXT) -> SpeechCall:
         RequestRejected: 400 or 413, naming the field.
     """
     given = json_object(body)
-    words = _string(given, "input")
-    if not words.strip():
-        raise RequestRejected(
-            "input is empty: there is nothing to say", code="empty_input", param="input"
-        )
-    if len(words) > text:
-        raise RequestRejected(
-            f"input has {len(words)} characters; one request speaks at most {text}",
-            status=413,
-            code="input_too_long",
-            param="input",
-        )
     speed = given.get("speed")
     request = SpeechRequest(
-        text=words,
+        text=text_to_speak(given, "input", text),
         voice=_voice(given),
         language=validate_language(_string(given, "language").strip()),
         model=_name("model", _string(given, "model")),
@@ -104,9 +92,30 @@ def speech(body: bytes, *, text: int = MAX_TEXT) -> SpeechCall:
     return SpeechCall(
         request,
         _format(_string(given, "response_format")),
-        _one_of("stream_format", _string(given, "stream_format") or "audio", STREAM_FORMATS)
+        one_of("stream_format", _string(given, "stream_format") or "audio", STREAM_FORMATS)
         == "sse",
     )
+
+
+def text_to_speak(given: Mapping[str, Any], name: str, most: int) -> str:
+    """The text in the field `name`, which may have `most` characters.
+
+    Raises:
+        RequestRejected: 400 or 413.
+    """
+    words = _string(given, name)
+    if not words.strip():
+        raise RequestRejected(
+            f"{name} is empty: there is nothing to say", code="empty_input", param=name
+        )
+    if len(words) > most:
+        raise RequestRejected(
+            f"{name} has {len(words)} characters; one request speaks at most {most}",
+            status=413,
+            code="input_too_long",
+            param=name,
+        )
+    return words
 
 
 def json_object(body: bytes) -> Mapping[str, Any]:
@@ -187,7 +196,12 @@ def _number(param: str, value: object, least: float, most: float) -> float:
     return number
 
 
-def _one_of(param: str, value: str, choices: Sequence[str]) -> str:
+def one_of(param: str, value: str, choices: Sequence[str]) -> str:
+    """`value`, if it is one of these.
+
+    Raises:
+        RequestRejected: 400, naming them.
+    """
     value = value.strip()
     if value not in choices:
         raise _rejection(param, f"cannot be {value[:64]!r}", choices)
@@ -201,4 +215,4 @@ def _rejection(param: str, why: str, choices: Sequence[str]) -> RequestRejected:
 
 
 def _format(value: str) -> str:
-    return value and _one_of("response_format", value, AUDIO_FORMATS)
+    return value and one_of("response_format", value, AUDIO_FORMATS)

@@ -301,6 +301,6 @@ async def test_what_an_own_engine_has_recognised_of_a_job_that_it_fails_at_is_no
         while not mesh.gateway.provider.status()["stt"]["producers"]:
             await mesh.gateway.provider.refresh()
         assert await transcribed(mesh) == (200, TEXT)
-        status, events = await transcribed(mesh, stream="true", response_format="json")
+        _, events = await transcribed(mesh, stream="true", response_format="json")
         assert "16000 samples" in events and '"code":"failed"' in events.replace(" ", "")
         assert own.admitted == 2 and other.admitted == 1

@@ -233,6 +233,18 @@ async def test_sovas_pages(http: aiohttp.ClientSession, provider: Counting) -> N
         assert len(sound) == SOUND + 44
     status, text = await posted(http, "/synthesize", json={"text": " "})
     assert (status, json.loads(text)["response_code"]) == (400, 1)
+    status, text = await posted(http, "/synthesize", json={"text": "half a character: \ud800"})
+    assert (status, "text holds half a character" in text) == (400, True)
+
+
+async def test_a_speed_of_sovas_is_a_number_that_engines_can_speak_at(
+    http: aiohttp.ClientSession, provider: Counting
+) -> None:
+    for speed, times in {"nan": 1, "2.0": 2, "fast": 1, "9": 4}.items():
+        spoken = {"text": "a b", "options": f"speed_factor={speed}"}
+        _, text = await posted(http, "/synthesize", json=spoken)
+        sound = base64.b64decode(json.loads(text)["response"][0]["response_audio"])
+        assert len(sound) == pytest.approx(SOUND / times + 44, abs=8)
 
 
 async def test_a_bug_is_no_subtitle_either(
