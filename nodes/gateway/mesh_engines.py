@@ -26,14 +26,18 @@ def engines_of(records: Sequence[Record], voices: Voices = NO_VOICES) -> list[En
         if r.kind in SERVICES and not r.withdrawn:
             key = (r.kind, r.backend, r.engine, r.translates, r.only_named)
             by_engine.setdefault(key, []).append(r)
-    engines = [_merged(some, voices) for some in by_engine.values()]
-    engines.sort(key=lambda a: (SERVICES.index(a.service), a.only_named, -a.speed, a.engine))
-    unlisted = [
-        replace(info, models=(), only_listed=False)
-        for info in engines
-        if any(_is_more_than(info, record) for record in records) and info.models
+    merged = [
+        (_merged(some, voices), any(record.more for record in some)) for some in by_engine.values()
     ]
-    return [*engines, *unlisted]
+    merged.sort(key=lambda one: _rank(one[0]))
+    unlisted = [
+        replace(info, models=(), only_listed=False) for info, more in merged if more and info.models
+    ]
+    return [*(info for info, _ in merged), *unlisted]
+
+
+def _rank(info: EngineInfo) -> tuple[int, bool, float, str]:
+    return SERVICES.index(info.service), info.only_named, -info.speed, info.engine
 
 
 def slots(records: Iterable[Record], service: str) -> int:
@@ -76,13 +80,4 @@ def _merged(records: Sequence[Record], voices: Voices) -> EngineInfo:
         first.only_named,
         only_listed=bool(models) or not any(record.more for record in records),
         voice_languages=spoken,
-    )
-
-
-def _is_more_than(info: EngineInfo, record: Record) -> bool:
-    """Whether a record of this engine has models that it does not list."""
-    return record.more and (record.kind, record.backend, record.engine) == (
-        info.service,
-        info.backend,
-        info.engine,
     )

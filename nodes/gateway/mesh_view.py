@@ -24,13 +24,11 @@ class MeshView:
     """The records of other producers, looked up regularly while `run` runs.
 
     Args:
-        own: our own peer id, which is left out; "": none.
+        own: our own peer id, which is left out.
         on_change: called after each look-up.
     """
 
-    def __init__(
-        self, mesh: Mesh, own: str = "", on_change: Callable[[], None] = lambda: None
-    ) -> None:
+    def __init__(self, mesh: Mesh, own: str, on_change: Callable[[], None]) -> None:
         self._mesh = mesh
         self._own = own
         self._on_change = on_change

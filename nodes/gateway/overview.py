@@ -43,7 +43,14 @@ def own_producer(peer_id: str, engines: Sequence[EngineInfo], slots: int, idle: 
     if not engines:
         return None
     does = [_capability(e.service, e.backend, e.engine, e.models, e.languages) for e in engines]
-    return _producer(peer_id, does, slots, idle, here=True)
+    return {
+        "id": peer_id[:SHORT_ID],
+        "here": True,
+        "relayed": False,
+        "slots": slots,
+        "idle": idle,
+        "does": does,
+    }
 
 
 def _producers(records: Iterable[Record]) -> list[Json]:
@@ -59,27 +66,13 @@ def _of(records: Sequence[Record]) -> Json:
     does = [_capability(r.kind, r.backend, r.engine, r.models, r.languages) for r in records]
     does.sort(key=lambda one: (SERVICES.index(one["service"]), one["engine"]))
     routes = [route for record in records for route in record.routes]
-    relayed = bool(routes) and all(isinstance(route, Relayed) for route in routes)
-    slots, idle = max(r.slots for r in records), max(r.idle for r in records)
-    return _producer(records[0].peer_id, does, slots, idle, relayed=relayed)
-
-
-def _producer(
-    peer_id: str,
-    does: Sequence[Json],
-    slots: int,
-    idle: int,
-    *,
-    here: bool = False,
-    relayed: bool = False,
-) -> Json:
     return {
-        "id": peer_id[:SHORT_ID],
-        "here": here,
-        "relayed": relayed,
-        "slots": slots,
-        "idle": idle,
-        "does": list(does),
+        "id": records[0].peer_id[:SHORT_ID],
+        "here": False,
+        "relayed": bool(routes) and all(isinstance(route, Relayed) for route in routes),
+        "slots": max(r.slots for r in records),
+        "idle": max(r.idle for r in records),
+        "does": does,
     }
 
 

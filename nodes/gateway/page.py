@@ -8,9 +8,7 @@ The files are public and need no key; `/mesh.json` needs one where there are key
 """
 
 import hashlib
-from collections.abc import Mapping
 from importlib import resources
-from types import MappingProxyType
 
 from aiohttp import web
 
@@ -31,17 +29,15 @@ POLICY = (  # nothing from other hosts, nothing inline, no frame around it
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self';"
     " media-src 'self' blob:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
-HEADERS: Mapping[str, str] = MappingProxyType(
-    {
-        "Content-Security-Policy": POLICY,
-        "Permissions-Policy": "microphone=(self), camera=(), geolocation=()",
-        "Cross-Origin-Opener-Policy": "same-origin",
-        "Cross-Origin-Resource-Policy": "same-origin",
-        "Referrer-Policy": "no-referrer",
-        "X-Content-Type-Options": "nosniff",
-        "Cache-Control": "no-cache",  # revalidated each time (304), so that versions never mix
-    }
-)
+HEADERS = {
+    "Content-Security-Policy": POLICY,
+    "Permissions-Policy": "microphone=(self), camera=(), geolocation=()",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Referrer-Policy": "no-referrer",
+    "X-Content-Type-Options": "nosniff",
+    "Cache-Control": "no-cache",  # revalidated each time (304), so that versions never mix
+}
 
 
 class Page:
@@ -77,15 +73,11 @@ class Page:
 
     def mesh_json(self) -> Json:
         """The content of `/mesh.json`."""
-        now = overview(self._provider.records, self._own(), self._provider.status())
-        return {**now, "https_port": self.https_port, "jobs": self._jobs.recent()}
-
-    def _own(self) -> Json | None:
         own = self._provider.own
-        if own is None:
-            return None
         status = own.provider.status()
-        return own_producer(own.peer_id, own.engines(), status["slots"], status["idle"])
+        here = own_producer(own.peer_id, own.engines(), status["slots"], status["idle"])
+        now = overview(self._provider.records, here, self._provider.status())
+        return {**now, "https_port": self.https_port, "jobs": self._jobs.recent()}
 
 
 def page_files() -> dict[str, bytes]:

@@ -19,7 +19,6 @@ from nodes.gateway.mesh_view import MeshView
 from nodes.gateway.own_engines import LocalWorker, OwnEngines, can_do
 from nodes.gateway.pull_producers import NAME as PULLED
 from nodes.gateway.pull_producers import PullProducers
-from privox_dht import limits
 from privox_dht.audio import wav_header
 from privox_dht.dht import dht_limits
 from privox_dht.dispatch.event_stream import file_of, last_of
@@ -58,16 +57,16 @@ class MeshProvider:
     def __init__(
         self,
         mesh: Mesh,
-        wait: float = limits.WAIT,
-        own: OwnEngines | None = None,
-        joined: asyncio.Event | None = None,
+        wait: float,
+        own: OwnEngines,
+        joined: asyncio.Event | None,
     ) -> None:
-        self._own = own
+        self.own = own
         self.pulls = PullProducers(self._view_changed)
         self._joined = joined
         self._mesh = mesh
         self._wait = wait
-        self._view = MeshView(mesh, own.peer_id if own else "", self._view_changed)
+        self._view = MeshView(mesh, own.peer_id, self._view_changed)
         self._turns = {service: JobTurns(partial(self._capacity, service)) for service in SERVICES}
         self._watching: asyncio.Task[None] | None = None
 
@@ -96,17 +95,12 @@ class MeshProvider:
                     await self._joined.wait()
 
     def engines(self) -> Sequence[EngineInfo]:
-        own = self._own.engines() if self._own else ()
-        return [*own, *self._view.engines, *self.pulls.engines()]
+        return [*self.own.engines(), *self._view.engines, *self.pulls.engines()]
 
     @property
     def records(self) -> Sequence[Record]:
         """The records of the other producers, some seconds old."""
         return self._view.records
-
-    @property
-    def own(self) -> OwnEngines | None:
-        return self._own
 
     async def refresh(self) -> None:
         """Look up the producers now."""
@@ -194,11 +188,11 @@ class MeshProvider:
         pulled = pulled and self.pulls.slots(service) > 0
         async with AsyncExitStack() as held:
             worker: LocalWorker | None = None
-            if self._own is not None and (alone or not is_long):
+            if alone or not is_long:
                 wait = self._wait if alone and not pulled else 0.0
-                worker = await held.enter_async_context(self._own.acquire(request, wait))
+                worker = await held.enter_async_context(self.own.acquire(request, wait))
                 if worker:
-                    _set_producers(self._own.peer_id)
+                    _set_producers(self.own.peer_id)
             if worker is None and pulled:
                 wait = self._wait if alone or named else 0.0
                 worker = await held.enter_async_context(self.pulls.acquire(request, wait))
@@ -239,7 +233,7 @@ class MeshProvider:
 
     def _local_slots(self, service: str) -> int:
         """Jobs that our own engines and the connected pull producers do at a time."""
-        return (self._own.slots(service) if self._own else 0) + self.pulls.slots(service)
+        return self.own.slots(service) + self.pulls.slots(service)
 
     def _view_changed(self) -> None:
         for turns in self._turns.values():

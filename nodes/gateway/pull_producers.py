@@ -9,7 +9,6 @@ its first bytes come: all that comes before the `pong` is the text.
 """
 
 import asyncio
-import io
 import textwrap
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
@@ -47,9 +46,7 @@ CHECK_EVERY = 1.0  # seconds between two checks whether it has disconnected
 PING_AFTER = 2.0  # seconds without a text after which it is pinged
 PONG_WITHIN = 2.0  # seconds after the last of a text in which the `pong` must come
 SETTLED = 0.2  # seconds in which nothing may follow a `pong`; else it was part of the text
-SECONDS = gateway_limits.PRIVOX_UPLOAD / (
-    RATE * wav_header.SAMPLE
-)  # of the longest recording that they take
+SECONDS = gateway_limits.PRIVOX_UPLOAD / RATE / wav_header.SAMPLE  # of a recording at most
 
 
 class PullProducer:
@@ -182,7 +179,7 @@ class PullProducers:
         on_change: called when one connects, disconnects, or ends a job.
     """
 
-    def __init__(self, on_change: Callable[[], None] = lambda: None) -> None:
+    def __init__(self, on_change: Callable[[], None]) -> None:
         self._on_change = on_change
         self._all: list[PullProducer] = []
         self._changed = asyncio.Condition()
@@ -261,14 +258,9 @@ def _to_wav(upload: BinaryIO) -> bytes:
     Raises:
         RequestRejected: it cannot be decoded, or is too long for them.
     """
-    import numpy
-
     pcm = decode(upload, RATE, max_seconds=SECONDS)
-    data = (pcm * 32_767).round().clip(-32_768, 32_767).astype(numpy.dtype("<i2")).tobytes()
-    file = io.BytesIO()
-    file.write(wav_header.header(RATE, len(data)))
-    file.write(data)
-    return file.getvalue()
+    samples = (pcm * 32_767).round().clip(-32_768, 32_767).astype("<i2")
+    return wav_header.wav(samples.tobytes(), RATE)
 
 
 def _pieces(text: str) -> list[str]:

@@ -45,18 +45,14 @@ class JobQueue:
     def __init__(self, places: int = gateway_limits.QUEUE_PLACES) -> None:
         self._places = places
         self._waiting: list[QueuedRequest] = []
-        self._running = 0
+        self.running = 0  # jobs that run
         self._running_by_client: Counter[str] = Counter()
         self._job_seconds = FIRST_GUESS
         self._jobs = 0  # that have ended
         self._reserved: list[tuple[float, str]] = []  # time and client, the soonest first
 
     def __repr__(self) -> str:
-        return f"<JobQueue {self._running} running, {len(self._waiting)} waiting>"
-
-    @property
-    def running(self) -> int:
-        return self._running
+        return f"<JobQueue {self.running} running, {len(self._waiting)} waiting>"
 
     @property
     def waiting(self) -> int:
@@ -87,11 +83,11 @@ class JobQueue:
     def start(self, capacity: int, now: float) -> list[QueuedRequest]:
         """The requests that run from now on, where so many jobs may run at a time."""
         started = []
-        while self._waiting and self._running < capacity:
+        while self._waiting and self.running < capacity:
             ticket = min(self._waiting, key=lambda one: self._running_by_client[one.client])
             self._waiting.remove(ticket)
             ticket.running, ticket.since = True, now
-            self._running += 1
+            self.running += 1
             self._running_by_client[ticket.client] += 1
             started.append(ticket)
         return started
@@ -101,7 +97,7 @@ class JobQueue:
         if not ticket.running:
             self._waiting.remove(ticket)
             return
-        self._running -= 1
+        self.running -= 1
         self._running_by_client[ticket.client] -= 1
         if not self._running_by_client[ticket.client]:
             del self._running_by_client[ticket.client]

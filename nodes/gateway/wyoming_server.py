@@ -61,11 +61,6 @@ class WyomingServer:
     def __repr__(self) -> str:
         return f"<WyomingServer {join_host(self.config.host, self.port)}>"
 
-    @property
-    def broken(self) -> int:
-        """Connections that broke the protocol."""
-        return self._clients.broken.total()
-
     async def __aenter__(self) -> Self:
         async with AsyncExitStack() as stack:
             self.port = await self._clients.listen(stack, self.config.host, self.config.port)

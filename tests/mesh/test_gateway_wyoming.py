@@ -267,7 +267,7 @@ async def test_whoever_breaks_the_rules_is_cut_off_and_others_do_not_notice(
                 except ConnectionError:
                     pass
             writer.close()
-        assert mesh.gateway.wyoming.broken == len(BROKEN)
+        assert mesh.gateway.wyoming._clients.broken.total() == len(BROKEN)
         await say(other, clip(1.0)[44:])
         await until_type(other, Transcript)
         reader, writer = await asyncio.open_connection(HOST, port_of(mesh))
