@@ -139,6 +139,17 @@ async def test_what_is_not_let_in_is_told_so_in_the_words_of_each_dialect(tmp_pa
             assert (answer.status, said) == (401, "this gateway needs a key, as a bearer token\n")
 
 
+async def test_a_proxy_with_tls_may_stand_before_it(tmp_path: Path) -> None:
+    keys, elsewhere = tmp_path / "keys", parse_networks(["192.0.2.0/24"])
+    key = add_key(keys, "good", 3600)
+    proxied = {"Host": "speech.example", "Origin": "https://speech.example"}
+    async with gateway(tmp_path, host=OTHERS, keys=keys, allow=elsewhere) as mesh:
+        headers = {**proxied, **bearer(key)["headers"]}
+        assert (await heard(mesh, headers=headers))[0] == 200
+        assert (await heard(mesh, headers=proxied))[:2] == (401, "invalid_api_key")
+        assert (await heard(mesh, "/asr", "audio_file", headers=headers))[0] == 403
+
+
 async def test_an_address_without_a_key_brings_so_much_sound_and_no_more(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
