@@ -101,7 +101,7 @@ class Gateway(Service):
         access, bounds = Access(self.config), _bounds()
 
         def job_changed(job: ServedJob) -> None:
-            for watcher in (access, monitoring.durations):
+            for watcher in (access, monitoring):
                 watcher.job_changed(job)
 
         self.server = SpeechServer(

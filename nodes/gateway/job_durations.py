@@ -1,9 +1,6 @@
 """A histogram of how long jobs took, for Prometheus. Pure."""
 
 from bisect import bisect_left
-from collections.abc import Iterable
-
-from privox_dht.speech_api.job_log import DONE, ServedJob
 
 BUCKETS = (0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 1800.0)  # seconds
 
@@ -30,15 +27,3 @@ class JobDurations:
             so_far += count
             buckets.append((step, float(so_far)))
         return buckets
-
-
-class DurationsByService:
-    """The histograms of all services."""
-
-    def __init__(self, services: Iterable[str]) -> None:
-        self.of = {service: JobDurations() for service in services}
-
-    def job_changed(self, job: ServedJob) -> None:
-        """A job began or ended."""
-        if job.outcome == DONE and job.service in self.of:
-            self.of[job.service].add(job.seconds)

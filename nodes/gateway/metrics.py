@@ -13,7 +13,7 @@ from prometheus_client.core import (
 from prometheus_client.exposition import choose_encoder
 from prometheus_client.registry import Collector
 
-from nodes.gateway.job_durations import DurationsByService
+from nodes.gateway.job_durations import JobDurations
 from privox_dht.speech import SERVICES
 from privox_dht.speech_api.job_log import OUTCOMES, JobLog
 
@@ -30,13 +30,13 @@ GAUGES = {  # of a provider's status, by service
 def exposition(
     status: Mapping[str, Mapping[str, Any]],
     jobs: JobLog,
-    durations: DurationsByService,
+    durations: Mapping[str, JobDurations],
     accepted: str,
 ) -> tuple[bytes, str]:
     """The page and its content type.
 
     Args:
-        status: by service.
+        status, durations: by service.
         accepted: the formats that are asked for, as the header `Accept` has them.
     """
     registry = CollectorRegistry(auto_describe=False)
@@ -47,7 +47,10 @@ def exposition(
 
 class _GatewayCollector(Collector):
     def __init__(
-        self, status: Mapping[str, Mapping[str, Any]], jobs: JobLog, durations: DurationsByService
+        self,
+        status: Mapping[str, Mapping[str, Any]],
+        jobs: JobLog,
+        durations: Mapping[str, JobDurations],
     ) -> None:
         self._status, self._jobs, self._durations = status, jobs, durations
 
@@ -73,6 +76,6 @@ class _GatewayCollector(Collector):
         """How long jobs took."""
         what = "From a request's turn to the end of its answer, of jobs that were done."
         family = HistogramMetricFamily(f"{PREFIX}_job_seconds", what, labels=["service"])
-        for service, durations in self._durations.of.items():
+        for service, durations in self._durations.items():
             family.add_metric([service], durations.buckets(), durations.seconds)
         return family

@@ -5,11 +5,12 @@ Numbers only: no texts, addresses or names of keys.
 
 from aiohttp import web
 
-from nodes.gateway.job_durations import DurationsByService
+from nodes.gateway.job_durations import JobDurations
 from nodes.gateway.provider import MeshProvider
 from privox_dht.errors import JobError
 from privox_dht.http.responses import json_response
 from privox_dht.speech import SERVICES
+from privox_dht.speech_api.job_log import DONE, ServedJob
 from privox_dht.speech_api.speech_server import SpeechServer
 
 
@@ -18,9 +19,14 @@ class Monitoring:
 
     def __init__(self, server: SpeechServer, provider: MeshProvider) -> None:
         self._provider, self._jobs = provider, server.jobs
-        self.durations = DurationsByService(SERVICES)
+        self._durations = {service: JobDurations() for service in SERVICES}
         server.add_page("GET", "/healthz", self._health)
         server.add_page("GET", "/metrics", self._metrics)
+
+    def job_changed(self, job: ServedJob) -> None:
+        """A job began or ended."""
+        if job.outcome == DONE:
+            self._durations[job.service].add(job.seconds)
 
     async def _health(self, request: web.Request) -> web.StreamResponse:
         """503 while no job can be done."""
@@ -35,6 +41,6 @@ class Monitoring:
             raise JobError(f"{request.path} needs: pip install 'privox-dht[gateway]'") from exc
         accepted = request.headers.get("Accept", "")
         body, content_type = exposition(
-            self._provider.status(), self._jobs, self.durations, accepted
+            self._provider.status(), self._jobs, self._durations, accepted
         )
         return web.Response(body=body, headers={"Content-Type": content_type})

@@ -4,32 +4,18 @@ They get a job if they can do it and are idle. A long recording goes to the whol
 includes them. If there is no other producer, jobs wait for them.
 """
 
-from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
-from typing import BinaryIO, Protocol
 
 from privox_dht.errors import ProducerBusy, RequestRejected
 from privox_dht.offer import Offer
 from privox_dht.speech import (
-    AudioChunk,
-    AudioInfo,
     EngineInfo,
     Provider,
-    Segment,
     SpeechRequest,
     TranscriptionRequest,
 )
 from privox_dht.speech_api.model_selection import select
-
-
-class LocalWorker(Protocol):
-    """Does jobs in or for this node: see `speech.Provider`."""
-
-    def transcribe(
-        self, upload: BinaryIO, request: TranscriptionRequest
-    ) -> AsyncGenerator[AudioInfo | Segment]: ...
-
-    def speak(self, request: SpeechRequest) -> AsyncGenerator[AudioChunk]: ...
 
 
 class OwnEngines:

@@ -47,17 +47,12 @@ class Page:
         self._provider, self._jobs = provider, server.jobs
         self._files = page_files()
         self.https_port: int | None = None  # of the same page over HTTPS; None: it is not served so
-        server.add_page("GET", "/", self._index)
+        server.add_page("GET", "/", self._file)
         server.add_page("GET", "/web/{name}", self._file)
         server.add_page("GET", "/mesh.json", self._mesh)
 
-    async def _index(self, request: web.Request) -> web.StreamResponse:
-        return self._answer(request, INDEX)
-
     async def _file(self, request: web.Request) -> web.StreamResponse:
-        return self._answer(request, request.match_info["name"])
-
-    def _answer(self, request: web.Request, name: str) -> web.StreamResponse:
+        name = request.match_info.get("name", INDEX)
         content = self._files.get(name)
         if content is None:
             raise not_found(request.method, request.path, set())

@@ -16,9 +16,9 @@ from typing import Any, BinaryIO, Self, TypeVar
 from nodes.gateway import gateway_limits, mesh_engines
 from nodes.gateway.job_turns import JobTurns
 from nodes.gateway.mesh_view import MeshView
-from nodes.gateway.own_engines import LocalWorker, OwnEngines, can_do
+from nodes.gateway.own_engines import OwnEngines, can_do
 from nodes.gateway.pull_producers import NAME as PULLED
-from nodes.gateway.pull_producers import PullProducers
+from nodes.gateway.pull_producers import PullProducer, PullProducers
 from privox_dht.audio import wav_header
 from privox_dht.dht import dht_limits
 from privox_dht.dispatch.event_stream import file_of, last_of
@@ -35,6 +35,7 @@ from privox_dht.speech import (
     AudioChunk,
     AudioInfo,
     EngineInfo,
+    Provider,
     Segment,
     SpeechRequest,
     TranscriptionRequest,
@@ -177,7 +178,7 @@ class MeshProvider:
     @asynccontextmanager
     async def _local_worker(
         self, request: TranscriptionRequest | SpeechRequest, is_long: bool
-    ) -> AsyncGenerator[LocalWorker | None]:
+    ) -> AsyncGenerator[Provider | PullProducer | None]:
         """The local worker for a job; None: the mesh should do it. Our own engines are preferred.
         Privox's producers load their model for each job, so they get only jobs that name them, or
         for which no other producer is found or idle."""
@@ -187,7 +188,7 @@ class MeshProvider:
         pulled = named or alone or not mesh_engines.idle(self._view.records, service)
         pulled = pulled and self.pulls.slots(service) > 0
         async with AsyncExitStack() as held:
-            worker: LocalWorker | None = None
+            worker: Provider | PullProducer | None = None
             if alone or not is_long:
                 wait = self._wait if alone and not pulled else 0.0
                 worker = await held.enter_async_context(self.own.acquire(request, wait))

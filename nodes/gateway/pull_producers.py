@@ -238,10 +238,9 @@ class PullProducers:
             return next(some, None)
 
         async with self._changed:
-            if one() is None and wait > 0:
-                with suppress(TimeoutError):
-                    async with asyncio.timeout(wait):
-                        await self._changed.wait_for(lambda: one() is not None)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(wait):
+                    await self._changed.wait_for(one)
             if producer := one():
                 producer.is_idle = False
             return producer

@@ -19,7 +19,7 @@ OF_GRAFANA = {"$__rate_interval": "5m", "$instance": ".*"}
 
 
 async def exposition(folder: Path) -> str:
-    """What a gateway tells that has done a job of each kind."""
+    """What a gateway tells that has done a job of each kind, and refused one."""
     async with GatewayMesh.opened(folder) as mesh, aiohttp.ClientSession(mesh.url) as session:
         await mesh.lend(Counting())
         await mesh.see()
@@ -28,6 +28,8 @@ async def exposition(folder: Path) -> str:
         await (await session.post("/v1/audio/transcriptions", data=form)).read()
         speech = {"model": "", "input": "a", "response_format": "wav"}
         await (await session.post("/v1/audio/speech", json=speech)).read()
+        refused = {**speech, "voice": "nobody"}
+        assert (await session.post("/v1/audio/speech", json=refused)).status == 404
         await until(lambda: mesh.gateway.server.jobs.running == 0)
         async with session.get("/metrics") as answer:
             return await answer.text()
@@ -54,10 +56,11 @@ async def test_every_metric_that_the_dashboard_asks_for_is_there(tmp_path: Path)
             assert label in samples[re.findall(r"privox_\w+", expression)[0]], expression
 
 
-async def test_how_long_jobs_took_is_counted_in_steps(tmp_path: Path) -> None:
+async def test_how_long_jobs_took_that_were_done_is_counted_in_steps(tmp_path: Path) -> None:
     told = await exposition(tmp_path)
     assert 'privox_gateway_job_seconds_bucket{le="+Inf",service="stt"} 1.0' in told
     assert 'privox_gateway_job_seconds_count{service="tts"} 1.0' in told
+    assert 'privox_gateway_jobs_total{outcome="refused"} 1.0' in told
     assert 'privox_gateway_sound_seconds_total{service="stt"} 1.5' in told
 
 
