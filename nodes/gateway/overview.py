@@ -35,6 +35,8 @@ def overview(
         },
         "producers": shown,
         "more_producers": len(producers) - len(shown),
+        "slots": sum(p["slots"] for p in producers),
+        "idle": sum(p["idle"] for p in producers),
     }
 
 

@@ -9,7 +9,8 @@ export function whenKeyIsWanted(wanted) {
 }
 
 export const hasKey = () => Boolean(sessionStorage.getItem(KEY));
-export const useKey = (key) => sessionStorage.setItem(KEY, key);
+// A header can have no other characters: a key that was changed on its way here is then just wrong
+export const useKey = (key) => sessionStorage.setItem(KEY, key.replace(/[^\x20-\x7e]/g, "?"));
 
 /** What went wrong, as it is shown; `canRetry` says whether the same may work later. */
 export class Failure extends Error {
@@ -81,7 +82,7 @@ function failureOf(told, status, retryAfter) {
     no_producer: "Nobody on the mesh does this just now. As soon as somebody lends it, it works.",
     busy: `Everybody on the mesh is busy.${soon}`,
     all_failed: "Those who were asked could not do it, or were lost on the way.",
-    rate_limit_exceeded: `Your key has brought all the sound that it may for now.${soon}`,
+    rate_limit_exceeded: `${sentence(error.message)}${soon}`,
     not_joined: "The gateway has not found its mesh yet.",
   }[code];
   const isOurs = status >= 400 && status < 500 && status !== 429;

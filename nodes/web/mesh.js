@@ -39,8 +39,7 @@ function pill(text, state) {
 
 function render() {
   const services = Object.values(known.services);
-  const slots = known.producers.reduce((sum, producer) => sum + producer.slots, 0);
-  const idle = known.producers.reduce((sum, producer) => sum + producer.idle, 0);
+  const { slots, idle } = known;
   if (!services.some((service) => service.producers)) pill("Nobody lends just now", "empty");
   else if (!idle) pill(`All ${plural(slots, "slot")} busy`, "busy");
   else pill(`${plural(known.producers.length + known.more_producers, "producer")}, ${idle} of ${plural(slots, "slot")} idle`, "idle");

@@ -18,6 +18,7 @@ from gateway_kit import GatewayMesh
 
 from nodes.codecs import Codecs
 from nodes.engines import make_engines
+from nodes.gateway import access
 from nodes.gateway.certificate import FILE
 from nodes.gateway.config import GatewayConfig, HttpsConfig
 from nodes.gateway.key_command import add_key
@@ -360,8 +361,10 @@ async def test_a_key_is_asked_for_and_kept_until_the_tab_is_closed(
             page.until("#key-wanted", "This gateway needs a key")
             page.until("#now-text", "A key is wanted")
             check(page, axe)
-            page.find("#key").send_keys("wrong\n")
-            page.until("#key-wanted", "That key is not one of this gateway's.")
+            for wrong in ("wrong", "with--two dashes made \N{EM DASH}"):
+                page.find("#key").send_keys(f"{wrong}\n")
+                page.until("#key-wanted", "That key is not one of this gateway's.")
+                page.script("document.getElementById('key-why').textContent = ''")
             page.find("#key").send_keys(f"{key}\n")
             page.until("#now-text", "1 producer")
             page.driver.refresh()
@@ -374,6 +377,30 @@ async def test_a_key_is_asked_for_and_kept_until_the_tab_is_closed(
         await mesh.lend(Overheard())
         await mesh.see()
         await asyncio.to_thread(story, mesh.url)
+
+
+async def test_whoever_has_used_up_its_sound_is_told_what_was_used_up_and_when_to_come(
+    browser: Opened, tmp_path: Path
+) -> None:
+    """Who has no key was told of "your key"."""
+    elsewhere = ("198.51.100.1/32", "198.51.100.0/24")
+
+    def story(url: str) -> None:
+        with browser() as page:
+            page.driver.get(url)
+            page.until("#now-text", "1 producer")
+            page.find("#file").send_keys(str(tmp_path / "spoken.wav"))
+            page.until("#hear-status", "Done.")
+            page.find("#file").send_keys(str(tmp_path / "spoken.wav"))
+            page.until("#hear-status", "Your address has used its 60 s of sound", "Try again in")
+
+    async with GatewayMesh.opened(tmp_path, GatewayConfig(port=0, keyless_seconds=60)) as mesh:
+        await mesh.lend(Overheard())
+        await mesh.see()
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(access, "quota_prefixes", lambda host: elsewhere)
+            patch.setattr(mesh.gateway.server, "_prefixes_of", lambda host: elsewhere)
+            await asyncio.to_thread(story, mesh.url)
 
 
 async def test_on_another_machine_the_microphone_is_given_to_https_only(

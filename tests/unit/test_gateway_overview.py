@@ -57,6 +57,7 @@ def test_of_very_many_producers_some_are_shown_and_all_are_counted() -> None:
     assert len(told["producers"]) == gateway_limits.SHOWN_PRODUCERS
     assert told["more_producers"] == 7
     assert told["services"][STT]["producers"] == len(records)
+    assert (told["slots"], told["idle"]) == (2 * len(records), len(records))
 
 
 def test_a_withdrawn_record_is_not_shown() -> None:
