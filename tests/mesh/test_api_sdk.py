@@ -12,7 +12,11 @@ from kit import until
 from privox_dht.errors import EngineFailed
 from privox_dht.speech_api.speech_server import SpeechServer
 
-openai: Any = pytest.importorskip("openai")
+
+@pytest.fixture(scope="module")
+def openai() -> Any:
+    """Imported by these tests alone: it takes a second in each process that collects them."""
+    return pytest.importorskip("openai")
 
 
 @pytest.fixture
@@ -21,7 +25,7 @@ def provider() -> Counting:
 
 
 @pytest.fixture
-async def sdk(provider: Counting) -> AsyncIterator[Any]:
+async def sdk(openai: Any, provider: Counting) -> AsyncIterator[Any]:
     async with SpeechServer(provider, host="127.0.0.1", tls=None) as server:
         base = f"http://127.0.0.1:{server.port}/v1"
         async with openai.AsyncOpenAI(base_url=base, api_key="none", max_retries=0) as sdk:
@@ -73,7 +77,9 @@ async def test_a_streamed_transcription(sdk: Any) -> None:
     assert text == done == "16000 samples 8000 samples"
 
 
-async def test_a_streamed_transcription_that_fails_raises(sdk: Any, provider: Counting) -> None:
+async def test_a_streamed_transcription_that_fails_raises(
+    openai: Any, sdk: Any, provider: Counting
+) -> None:
     provider.breaks_with = EngineFailed("it tripped")
     with pytest.raises(openai.APIError, match="it tripped"):
         async for _ in await transcribe(sdk, stream=True):
@@ -126,7 +132,9 @@ async def test_errors_arrive_as_the_library_types_them(
     assert caught.value.type == "invalid_request_error"
 
 
-async def test_a_busy_server_is_asked_again_when_it_said(sdk: Any, provider: Counting) -> None:
+async def test_a_busy_server_is_asked_again_when_it_said(
+    openai: Any, sdk: Any, provider: Counting
+) -> None:
     provider.slots = 0
     with pytest.raises(openai.InternalServerError) as caught:
         await transcribe(sdk)
