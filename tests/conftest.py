@@ -4,10 +4,12 @@ PYTHONDONTWRITEBYTECODE neither: with it, each of the hundreds of processes that
 compile all it imports, which takes as long again as running it.
 """
 
+import logging
 import os
 import signal
 import sys
 import tempfile
+from collections.abc import Iterator
 
 import pytest
 
@@ -26,3 +28,15 @@ def pytest_configure(config: pytest.Config) -> None:
         os.environ[name] = home.name
     # A shell that starts the tests in the background ignores SIGINT, and programs inherit that.
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@pytest.fixture(autouse=True)
+def logging_as_it_was() -> Iterator[None]:
+    """A program that a test runs in this process sets up the root logger, for itself alone."""
+    root = logging.getLogger()
+    level, handlers = root.level, root.handlers[:]
+    yield
+    root.setLevel(level)
+    for handler in root.handlers[:]:
+        if handler not in handlers:
+            root.removeHandler(handler)
