@@ -108,6 +108,9 @@ class SharedQuota:
                 del self._taken[prefix]  # or strangers could fill the memory
 
 
+ROUNDING = 1e-6  # seconds by which sums of times may be off, which must not cost a turn
+
+
 class RateLimiter:
     """A token bucket for each of the last few thousand sources, stored as the time at which it will
     be full again; full ones are dropped."""
@@ -125,12 +128,12 @@ class RateLimiter:
 
     def is_exhausted(self, source: bytes, now: float) -> bool:
         """Whether this source has no token left; takes none."""
-        return self._full.get(source, now) - now + self.each > self.deep + self.each / 2
+        return self._full.get(source, now) - now + self.each > self.deep + ROUNDING
 
     def try_acquire(self, source: bytes, now: float) -> bool:
         """Take a token of this source. Returns whether it had one."""
         full = max(now, self._full.pop(source, now)) + self.each
-        allowed = full - now <= self.deep + self.each / 2  # half: rounding must not cost a turn
+        allowed = full - now <= self.deep + ROUNDING
         self._full[source] = full if allowed else full - self.each
         for _ in range(2):  # one was added, so drop up to two: the oldest, if full or too many
             oldest = next(iter(self._full), None)

@@ -69,7 +69,7 @@ REFRESH_EVERY = 15.0  # seconds between rounds of upkeep: expiry, stale contacts
 REFRESH_PINGS = 8  # stale contacts pinged in one round
 BUCKET_STALE = 3600.0  # seconds without a look-up after which a bucket is looked up, as Kademlia's
 # authors have it; every 900 s cost more than all else that 1,000 nodes said, and found no more
-PROOF_AGAIN = 60.0  # seconds an address that gave no proof is not asked for one again
+PROOF_AGAIN = 30.0  # seconds an address that gave no proof is not asked for one again
 INTRODUCTIONS = 16  # new nodes that are asked for their proof at the same time
 CONTACTS_KEPT = 64  # contacts written to the state folder, for each set of neighbours
 CONTACT_FILES_KEPT = 32  # sets of neighbours whose contacts are kept; the one used longest ago goes

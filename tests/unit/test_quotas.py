@@ -96,6 +96,14 @@ def test_a_source_gets_its_burst_and_then_its_rate() -> None:
     assert sum(rates.try_acquire(b"a", 100.0) for _ in range(9)) == 5
 
 
+def test_a_turn_comes_back_when_its_time_is_over_and_no_sooner() -> None:
+    rates = RateLimiter(1 / 60, 1.0)
+    began = 1_760_000_000.0
+    assert rates.try_acquire(b"a", began)
+    assert rates.is_exhausted(b"a", began + 59) and not rates.try_acquire(b"a", began + 59)
+    assert not rates.is_exhausted(b"a", began + 60) and rates.try_acquire(b"a", began + 60)
+
+
 def test_sources_are_forgotten_beyond_the_limit() -> None:
     rates = RateLimiter(1.0, 1.0, sources=100)
     for n in range(10_000):
