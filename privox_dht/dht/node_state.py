@@ -154,7 +154,7 @@ class NodeState:
         # Nodes that we do not contact, so that they can dial us back as strangers
         self.dial_back_peers: frozenset[Address] = frozenset()
         self._second = 0.0
-        self._contacted: dict[Address, None] = {}  # the oldest first
+        self._contacted: dict[Address, None] = {}  # the longest ago first
 
     @property
     def diverse(self) -> bool:
@@ -186,7 +186,9 @@ class NodeState:
     def note_contacted(self, address: Address) -> None:
         """We are about to send to an address: a NAT will let it in from now on."""
         if self.guest:  # other nodes are known to be reachable
-            self._contacted[_filter_key(address)] = None
+            machine = _filter_key(address)
+            self._contacted.pop(machine, None)
+            self._contacted[machine] = None
             if len(self._contacted) > limits.SOURCES:
                 del self._contacted[next(iter(self._contacted))]
 

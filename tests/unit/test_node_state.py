@@ -93,6 +93,16 @@ def test_where_we_have_two_addresses_of_one_family_what_was_seen_of_both_is_kept
     assert some.observations.all_ips() == ["9.9.9.9", "9.9.9.10", "2a01::9"]
 
 
+def test_a_machine_that_we_often_send_to_is_not_forgotten_for_many_others() -> None:
+    """It passed for a stranger then, whose dial-back shows that we can be reached."""
+    some, often = state(), ("1.1.1.1", 5678)
+    some.guest = True
+    for number in range(limits.SOURCES):
+        some.note_contacted(often)
+        some.note_contacted((f"2.{number >> 8}.{number & 255}.1", 5678))
+    assert some.has_contacted(often) and not some.has_contacted(("2.0.0.1", 5678))
+
+
 def test_a_strangers_word_does_not_aim_us_at_our_own_machine() -> None:
     some = state()
     some.peer_verified("192.168.1.5", named=True)
