@@ -22,6 +22,7 @@ from privox_dht.errors import BadRecord, NotJoined, ProducerBusy, RequestRejecte
 from privox_dht.quotas import SHARES, Prefixes, RateLimiter, quota_prefixes
 from privox_dht.records import Record, keys_of, parse
 
+BAD_RECORD = "bad_record"  # the code of the error for a record that is not valid
 FULL_RETRY = 30.0  # seconds after which there may be room again: records expire after 120
 
 
@@ -146,7 +147,7 @@ class RecursiveResolver:
             return self._state.validator.validate(wire, stands_under[0], now)
         except BadRecord as exc:
             self._state.drop(f"record {exc.reason}")
-            raise RequestRejected(f"not a record to keep: {exc.reason}", code="bad_record") from exc
+            raise RequestRejected(f"not a record to keep: {exc.reason}", code=BAD_RECORD) from exc
 
     @contextmanager
     def _admitted(self, client: str, rates: RateLimits) -> Iterator[None]:

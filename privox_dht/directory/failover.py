@@ -6,8 +6,9 @@
     find    by UDP: a walk. Over HTTPS: a neighbour walks for us; another is asked if it does not
             answer, or finds nothing. Every record is checked all the same
     publish likewise
-    switch  over HTTPS, UDP is tried every three minutes, and used when it answers. By UDP, HTTPS is
-            tried when no request was answered for a minute
+    switch  over HTTPS, UDP is tried every three minutes, and used when it answers; where no
+            neighbour answers any more, their names are looked up again. By UDP, HTTPS is tried when
+            no request was answered for a minute
 
 Over HTTPS a node stays a guest: no other node can send it requests. It parks at farms like any
 other that cannot be reached.
@@ -26,7 +27,7 @@ from privox_dht.dht.udp_transport import Resolved, resolve
 from privox_dht.directory.https_neighbours import HttpsNeighbours, ObservedAddress
 from privox_dht.errors import NotJoined
 from privox_dht.identity import Identity
-from privox_dht.records import Record
+from privox_dht.records import Record, latest_per_key
 
 log = logging.getLogger("privox.directory")
 
@@ -159,28 +160,36 @@ class Directory(DhtNode):
         """Whether we ever sent anything to that machine (on loopback: that port)."""
         return self._https.has_contacted(address) or super().has_contacted(address)
 
+    async def hears_anybody(self, within: float = limits.OWN_NETWORK) -> bool:
+        """Whether any contact answers now; over HTTPS, any neighbour."""
+        if self._lookups.fallback_lookup is None:
+            return await super().hears_anybody(within)
+        return await self._https.hear_anybody(asyncio.get_running_loop().time() + within)
+
     def _monitor_transport(self) -> None:
-        """From now on, switch to the other transport when only that one works."""
-        if self._monitor is None and not self._hidden:
+        """From now on, look for neighbours by the other transport, or by their names, when none
+        answers any more."""
+        if self._monitor is None:
             self._monitor = self._spawn(self._switch_transport())
 
     async def _switch_transport(self) -> None:
-        failures = 0
+        failures, first, most = 0, limits.UDP_RETRY_FIRST, self._udp_retry_max
         while True:
-            if self._lookups.fallback_lookup is not None:
+            if self._lookups.fallback_lookup is None:
+                failures, is_lost = 0, await self._udp_fell_silent()
+            else:
                 failures += 1
-                most = self._udp_retry_max
-                await asyncio.sleep(
-                    backoff(failures, limits.UDP_RETRY_FIRST, most, self._state.rng)
-                )
+                await asyncio.sleep(backoff(failures, first, most, self._state.rng))
                 await self._try_udp()
-            elif await self._udp_fell_silent():
-                failures = 0
+                is_lost = not self.contacts()  # they may have new addresses
+            if is_lost:
                 deadline = asyncio.get_running_loop().time() + dht_limits.JOIN_TIMEOUT
                 if answered := await self._contact_over_https(deadline):
                     self._joined_over_https(answered)
 
     async def _try_udp(self) -> None:
+        if self._hidden:
+            return
         outcome = await self._join_by_udp(self._joining.named, self._udp_wait)
         if isinstance(outcome, int) and self._network.size:
             log.debug("> UDP works again")
@@ -208,7 +217,7 @@ class Directory(DhtNode):
         """The records under a key, each checked."""
         wires = await self._https.records(key, want)
         checked = (self._state.accept(wire, key) for wire in wires)
-        return [record for record in checked if record is not None]
+        return latest_per_key(record for record in checked if record is not None)
 
     # -- status -----------------------------------------------------------------------------------
 

@@ -15,9 +15,10 @@ from typing import Any
 from privox_dht import join_failure, limits
 from privox_dht.addresses import Address, is_loopback, join_host
 from privox_dht.dht import dht_limits
+from privox_dht.dht.resolver import BAD_RECORD
 from privox_dht.directory.https_answer import Answer
 from privox_dht.directory.https_client import DirectoryClient
-from privox_dht.errors import JobError, ProducerBusy, ProducerLost
+from privox_dht.errors import JobError, ProducerBusy, ProducerLost, RequestRejected
 from privox_dht.membership.members import Membership
 
 log = logging.getLogger("privox.directory")
@@ -85,6 +86,10 @@ class HttpsNeighbours:
         self._order = [*answered, *(address for address in tried if address not in answered)]
         return answered
 
+    async def hear_anybody(self, deadline: float) -> bool:
+        """Whether any of them answers until then."""
+        return bool(await self.contact(self._order, deadline))
+
     async def _hello(self, address: Address, answered: dict[Address, ObservedAddress]) -> None:
         try:
             answer = await self._answer(address, self._client.hello)
@@ -150,9 +155,10 @@ class HttpsNeighbours:
         return answer
 
     def _failed(self, node: Address, exc: JobError) -> None:
-        """Try others before it from now on. A busy neighbour does not count as failed."""
+        """Try others before it from now on. One that is busy or rejects a record still answers."""
         log.debug("! %s: %s", join_host(*node), exc)
-        if not isinstance(exc, ProducerBusy):
+        rejects = isinstance(exc, RequestRejected) and exc.code == BAD_RECORD
+        if not rejects and not isinstance(exc, ProducerBusy):
             self.observations.pop(node, None)
         if node in self._order:
             self._order.remove(node)

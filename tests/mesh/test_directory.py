@@ -286,6 +286,56 @@ async def test_https_is_used_when_udp_that_worked_falls_silent() -> None:
             assert [r.encoded for r in await nodes[1].find("stt", "cpu")] == [record.encoded]
 
 
+async def test_where_udp_has_fallen_silent_our_own_network_is_there_if_https_is() -> None:
+    """The contacts met by UDP were asked: with none of them answering, no producer that was lost
+    counted as lost."""
+    async with gaps_before(1) as (_, gaps), blocked(udp_silence=0.4) as node:
+        gaps[0].hear()
+        async with node_of(port=gaps[0].port):
+            await node.join([gaps[0].address])
+        await node.publish(record_of(Identity.generate(), MESH))
+        await until(lambda: node.https_neighbour, 10)
+        assert node._network.size == 1
+        assert await node.hears_anybody(3.0)
+        await gaps[0].close()
+        assert not await node.hears_anybody(0.5)
+
+
+@pytest.mark.parametrize("hidden", [False, True])
+async def test_a_neighbour_that_moved_is_found_by_its_name(
+    monkeypatch: pytest.MonkeyPatch, hidden: bool
+) -> None:
+    """It was asked at its old address as long as the program ran."""
+    monkeypatch.setattr(limits, "UDP_RETRY_FIRST", 0.1)
+    where, known = HOST, socket.getaddrinfo
+
+    def look_up(host: str, *more: Any, **options: Any) -> Any:
+        return known(where if host == "moving.example" else host, *more, **options)
+
+    monkeypatch.setattr(socket, "getaddrinfo", look_up)
+    async with gaps_before(1) as (nodes, gaps), blocked(hidden=hidden) as node:
+        await node.join([("moving.example", gaps[0].port)])
+        await nodes[0].publish(record_of(Identity.generate(), MESH))
+        await gaps[0].close()
+        assert await node.find("stt", "cpu") == [] == node.contacts()
+        there = asyncio.start_server(gaps[0]._accept, "127.0.0.2", gaps[0].port)
+        where = "127.0.0.2"
+        async with await there:
+            await until(node.contacts, 20)
+            assert len(await node.find("stt", "cpu")) == 1
+
+
+async def test_a_neighbour_that_rejects_a_record_is_still_one() -> None:
+    """With a clock that is wrong each record was: then no neighbour was left, and none to tell how
+    wrong it is."""
+    async with gaps_before(1) as (_, gaps), blocked() as node:
+        await node.join([gaps[0].address])
+        ahead = int(time.time()) + 60
+        early = record_of(Identity.generate(), MESH, issued=ahead, expires=ahead + 120)
+        assert await node.publish(early) == 0
+        assert node.contacts() == [gaps[0].address] and node.clock_offset() is not None
+
+
 # -- neighbours that lie ---------------------------------------------------------------------------
 
 
@@ -352,6 +402,13 @@ async def test_a_neighbour_can_hide_records_and_cannot_make_any() -> None:
         dropped = node.stats()["dropped"]
         for reason in ("signature", "mesh", "expired", "wrong_key", "size", "superseded"):
             assert dropped[f"record {reason}"] >= 1, reason
+
+
+async def test_a_record_that_a_neighbour_repeats_is_one_record() -> None:
+    record = record_of(Identity.generate(), MESH)
+    async with lied_to(Liar(wires=[record.encoded] * 5)) as (node, gap):
+        await node.join([gap.address])
+        assert [r.encoded for r in await node.find("stt", "cpu")] == [record.encoded]
 
 
 async def test_a_neighbour_in_another_mesh_is_no_neighbour() -> None:
