@@ -45,23 +45,24 @@ class RecordLookups:
         self.fallback_lookup: Instead | None = None  # who is asked where nothing can be walked to
 
     async def find(
-        self, key: bytes, want: int, *, fresh: bool = False, within: float = limits.RECORD_LIFETIME
+        self, key: bytes, want: int, *, fresh: bool = False, for_others: bool = False
     ) -> list[Record]:
         """The records under a key that hold now, the idle first: at least `want`, if there are so
         many.
 
         Args:
             fresh: walk even if an answer is at hand.
-            within: seconds that an answer at hand may be old.
+            for_others: take only an answer that needs no renewal, and renew it for nobody.
         """
         now = asyncio.get_running_loop().time()
         self._state.counts["lookups"] += 1
-        self._used[key] = now
+        if not for_others:
+            self._used[key] = now
         kept = self._kept.get(key)
         if kept is not None and not fresh and (kept.want >= want or len(kept.found) < kept.want):
-            usable = self._usable(key, kept)
-            if usable and now - kept.at < within:
-                if now - kept.at > dht_limits.CACHE_FRESH:
+            usable, is_fresh = self._usable(key, kept), now - kept.at <= dht_limits.CACHE_FRESH
+            if usable and (is_fresh or not for_others):
+                if not is_fresh:
                     self._walk(key, want)
                 self._state.counts["cache_hits"] += 1
                 return usable

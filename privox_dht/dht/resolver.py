@@ -118,7 +118,7 @@ class RecursiveResolver:
             ProducerBusy, NotJoined: see `hello`.
         """
         with self._admitted(client, self._lookup_rates):
-            found = (await self._lookups.find(key, want, within=dht_limits.CACHE_FRESH))[:want]
+            found = (await self._lookups.find(key, want, for_others=True))[:want]
         self._state.counts["resolved_for_others"] += 1
         self._state.rng.shuffle(found)
         found.sort(key=lambda record: record.idle == 0)

@@ -635,7 +635,7 @@ async def test_so_many_lookups_run_for_others_at_the_same_time(
     async with mesh_of(1) as nodes:
         go_on = asyncio.Event()
 
-        async def slow(self: RecordLookups, key: bytes, want: int, within: float) -> list[Record]:
+        async def slow(self: RecordLookups, key: bytes, want: int, **_: Any) -> list[Record]:
             await go_on.wait()
             return []
 
