@@ -13,7 +13,7 @@ worker -> {} + bytes of the file        any number, then {"fed": true}; for each
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from nodes.engines import worker_main
 from nodes.engines.link import Link
@@ -21,11 +21,7 @@ from nodes.engines.sandbox import MIB, Sandbox
 from privox_dht import errors, limits
 from privox_dht.atomic_file import write_all
 from privox_dht.audio import Encoder
-from privox_dht.audio.decoding import check_for_pyav, decode_into
-
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
+from privox_dht.audio.decoding import check_for_pyav, decode_blocks
 
 MEMORY = 512 * MIB  # bytes; a FLAC file is written as a whole, and half an hour of one is 170 MB
 SECONDS = int(limits.DECODE_TIMEOUT)  # of processor time: at most the wall time it may take
@@ -56,18 +52,17 @@ def answer(request: dict[str, Any], payload: bytes, link: Link) -> None:
 
 def _decode(request: dict[str, Any], payload: bytes, link: Link) -> None:
     room, *upload = link.files
-
-    def put(samples: NDArray[np.float32]) -> None:
-        write_all(room, memoryview(samples.data).cast("B"))
-
-    count = decode_into(
-        put,
+    blocks = decode_blocks(
         os.fdopen(upload[0], "rb", closefd=False) if upload else payload,
         request["decode"],
         max_seconds=request["most"],
         timeout=request["timeout"],
         opened=lambda: link.send({"opened": True}),
     )
+    count = 0
+    for samples in blocks:
+        write_all(room, memoryview(samples.data).cast("B"))
+        count += samples.size
     link.send({"samples": count})
 
 

@@ -5,13 +5,12 @@
     decode    packet by packet; the samples are counted and the deadline is checked
     reject    no samples, mostly broken packets, or much less audio than the header states
 
-The result are float32 samples at the wanted rate. `decode` keeps them in a growing buffer;
-`decode_into` passes them on as they are decoded. Both run FFmpeg on untrusted bytes: a producer
+The result are float32 samples at the wanted rate. This runs FFmpeg on untrusted bytes: a producer
 does that in a sandboxed process (`nodes/codecs.py`), and only `read_plain` in its own.
 
 A truncated file is rejected if its container states its length (WAV, FLAC, MP4): half a recording
-must not be taken for a whole one. MP3, Ogg, WebM, and WAV from a stream state none: whatever they
-contain is used.
+must not be taken for a whole one. MP3, Ogg, WebM, and WAV from a stream or with compressed sound
+state none: whatever they contain is used.
 """
 
 from __future__ import annotations
@@ -24,14 +23,12 @@ from privox_dht import errors, limits
 from privox_dht.audio import wav_header
 from privox_dht.audio.containers import audio_stream, open_container, stated_seconds
 from privox_dht.audio.refusals import refused
-from privox_dht.audio.sample_sink import FULL_SCALE, Put, SampleBuffer, SampleSink
+from privox_dht.audio.sample_sink import FULL_SCALE, SampleSink
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-RAW_RATE = 16_000  # Hz of raw PCM, which has no header
-RAW_PIECE = 1 << 16  # bytes of raw PCM per step
 LENGTH_TOLERANCE = (0.5, 0.02)  # seconds, or share, that may be missing (codec delays)
 MAX_BROKEN = 0.5  # share of broken packets above which a file is rejected
 MICROSECONDS = 1_000_000  # in a second; FFmpeg's unit of a container's length
@@ -42,76 +39,44 @@ def decode(
     file: BinaryIO | bytes,
     rate: int,
     *,
-    raw: bool = False,
     max_seconds: float = limits.MAX_AUDIO_SECONDS,
     timeout: float = limits.DECODE_TIMEOUT,
 ) -> NDArray[np.float32]:
     """All samples of `file`, mono in -1..1 at `rate` Hz. Blocks: call it in a thread.
 
     Args:
-        raw: the file is headerless 16-bit little-endian mono PCM at 16 kHz.
         timeout: seconds that decoding may take.
 
     Raises:
         RequestRejected: 400 it is empty, not audio, damaged or truncated; 413 it is too long, or
             takes too long; 501 PyAV is not installed.
     """
-    check_for_pyav()
-    kept = SampleBuffer(rate)
-    decode_into(kept.add, file, rate, raw=raw, max_seconds=max_seconds, timeout=timeout)
-    return kept.finished()
+    blocks = list(decode_blocks(file, rate, max_seconds=max_seconds, timeout=timeout))
+    import numpy
 
-
-def decode_into(
-    put: Put,
-    file: BinaryIO | bytes,
-    rate: int,
-    *,
-    raw: bool = False,
-    max_seconds: float = limits.MAX_AUDIO_SECONDS,
-    timeout: float = limits.DECODE_TIMEOUT,
-    opened: Callable[[], None] = lambda: None,
-) -> int:
-    """Decode as `decode` does, pass the samples to `put` as they are decoded, and return their
-    number. `opened` is called once the file's format is known.
-    """
-    check_for_pyav()
-    samples = SampleSink(put, rate, max_seconds, timeout)
-    for _ in _steps(file, samples, raw, opened):
-        pass
-    return samples.count
+    return numpy.concatenate(blocks)
 
 
 def decode_blocks(
-    file: BinaryIO | bytes, rate: int, *, max_seconds: float, timeout: float
+    file: BinaryIO | bytes,
+    rate: int,
+    *,
+    max_seconds: float,
+    timeout: float,
+    opened: Callable[[], None] = lambda: None,
 ) -> Iterator[NDArray[np.float32]]:
-    """The samples that `decode` returns, in blocks, each decoded when it is requested.
+    """The samples that `decode` returns, in blocks, each decoded when it is requested. `opened` is
+    called once the file's format is known.
 
     Raises: as `decode` does; the blocks before the error are valid.
     """
     check_for_pyav()
-    decoded: list[NDArray[np.float32]] = []
-    samples = SampleSink(decoded.append, rate, max_seconds, timeout)
-    for _ in _steps(file, samples, False, lambda: None):
-        yield from decoded
-        decoded.clear()
-    yield from decoded
-
-
-def _steps(
-    file: BinaryIO | bytes, samples: SampleSink, raw: bool, opened: Callable[[], None]
-) -> Iterator[None]:
-    """Decode into `samples`, one small step for each item."""
+    samples = SampleSink(rate, max_seconds, timeout)
     source = io.BytesIO(file) if isinstance(file, bytes) else file
     source.seek(0)
     if not source.read(1):
         raise refused("the audio file is empty")
-    source.seek(0)
-    if raw:
-        opened()
-        yield from _read_raw(source, samples)
-    else:
-        yield from _read_container(source, samples, opened)
+    yield from _read_container(source, samples, opened)
     if not samples.count:
         raise refused("the file holds no audio samples")
 
@@ -134,16 +99,16 @@ def length_hint(file: BinaryIO) -> float:
         return 0.0
 
 
-def check_for_pyav() -> None:
+def check_for_pyav(
+    message: str = "audio cannot be decoded here: PyAV is not installed", param: str | None = None
+) -> None:
     """Raises: RequestRejected (501): PyAV is not installed."""
     try:
         import numpy  # noqa: F401
         from av import AudioResampler  # noqa: F401
     except ImportError as exc:
         raise errors.RequestRejected(
-            "audio cannot be decoded here: PyAV is not installed",
-            status=501,
-            code="not_implemented",
+            message, status=501, code="not_implemented", param=param
         ) from exc
 
 
@@ -165,24 +130,9 @@ def read_plain(file: BinaryIO, size: int, rate: int) -> NDArray[np.float32] | No
     return numpy.frombuffer(samples, "<i2") * numpy.float32(FULL_SCALE)
 
 
-def _read_raw(source: BinaryIO, samples: SampleSink) -> Iterator[None]:
-    import av
-    import numpy
-
-    while piece := source.read(RAW_PIECE):
-        samples.check_deadline()
-        whole = numpy.frombuffer(piece[: len(piece) // 2 * 2], "<i2").reshape(1, -1)
-        if whole.size:
-            frame = av.AudioFrame.from_ndarray(whole, format="s16", layout="mono")
-            frame.sample_rate = RAW_RATE
-            samples.add(frame)
-            yield
-    samples.add(None)
-
-
 def _read_container(
     source: BinaryIO, samples: SampleSink, opened: Callable[[], None]
-) -> Iterator[None]:
+) -> Iterator[NDArray[np.float32]]:
     import av
 
     stated = wav_header.stated_seconds(source)
@@ -206,7 +156,7 @@ def _read_container(
 
 def _decode_stream(
     container: Any, stream: Any, samples: SampleSink
-) -> Generator[None, None, float]:
+) -> Generator[NDArray[np.float32], None, float]:
     """Decode all packets. Returns the seconds that the decoded ones last; these are more than their
     samples where the recording was interrupted."""
     from av.error import FFmpegError
@@ -224,11 +174,10 @@ def _decode_stream(
         good += 1
         held += packet.duration or 0
         for frame in frames:
-            samples.add(frame)
-        yield
+            yield from samples.add(frame)
     if broken > MAX_BROKEN * (good + broken):
         raise refused(f"the audio is damaged: {broken} of {good + broken} packets are broken")
-    samples.add(None)
+    yield from samples.add(None)
     return float(held * (stream.time_base or 0))
 
 

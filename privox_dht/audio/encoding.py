@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING, Any, cast
 
 from privox_dht import errors, speech
 from privox_dht.audio import wav_header
+from privox_dht.audio.decoding import check_for_pyav
+from privox_dht.audio.resampling import frame_of
 
 if TYPE_CHECKING:
     import av
@@ -77,9 +79,7 @@ class Encoder:
     def finish(self) -> bytes:
         """The rest of the file."""
         if self._coder is not None:
-            coder, self._coder = self._coder, None
-            self._begun = True
-            return coder.finish()
+            return self._coder.finish()
         return self._start()
 
     def _start(self) -> bytes:
@@ -108,34 +108,24 @@ class _Coder:
     """The formats that need PyAV."""
 
     def __init__(self, format: str, rate: int) -> None:
-        try:
-            import av
-            import numpy
-        except ImportError as exc:
-            raise errors.RequestRejected(
-                f"{format} cannot be written here without PyAV; wav and pcm can",
-                status=501,
-                code="not_implemented",
-                param="response_format",
-            ) from exc
-        container, codec, self._sample_format, bit_rate, options = _CODECS[format]
-        self._av: Any = av
-        self._numpy = numpy
+        check_for_pyav(
+            f"{format} cannot be written here without PyAV; wav and pcm can", "response_format"
+        )
+        import av
+
+        container, codec, sample_format, bit_rate, options = _CODECS[format]
         self._file = io.BytesIO() if format in NOT_STREAMED else _Stream()
         self._rate = rate
         self._out: Any = av.open(self._file, "w", format=container, container_options=options)
         coded_rate = _next_rate(rate, av.Codec(codec, "w").audio_rates)
         self._stream = cast(Any, self._out.add_stream(codec, rate=coded_rate, layout="mono"))
-        self._stream.codec_context.format = self._sample_format
+        self._stream.codec_context.format = sample_format
         if bit_rate:
             self._stream.bit_rate = bit_rate
-        self._resampler: Any = av.AudioResampler(self._sample_format, "mono", coded_rate)
+        self._resampler: Any = av.AudioResampler(sample_format, "mono", coded_rate)
 
     def feed(self, pcm: bytes) -> bytes:
-        samples = self._numpy.frombuffer(pcm, "<i2").reshape(1, -1)
-        frame = self._av.AudioFrame.from_ndarray(samples, format="s16", layout="mono")
-        frame.sample_rate = self._rate
-        for resampled in self._resampler.resample(frame):
+        for resampled in self._resampler.resample(frame_of(pcm, self._rate)):
             self._encode(resampled)
         return self._file.take() if isinstance(self._file, _Stream) else b""
 

@@ -10,8 +10,7 @@ milliseconds, so that there is no jump between two of them.
 
 from __future__ import annotations
 
-import sys
-from array import array
+import struct
 
 from privox_dht.audio.encoding import Encoder
 from privox_dht.audio.resampling import Resampler
@@ -62,23 +61,8 @@ class JoinedSound:
 def _faded(pcm: bytes, over: int) -> bytes:
     """The sound, faded in and out over `over` samples."""
     over = min(over, len(pcm) // 4)
-    if not over:
-        return pcm
-    begin, end = _samples(pcm[: 2 * over]), _samples(pcm[-2 * over :])
-    for n in range(over):
-        begin[n] = begin[n] * n // over
-        end[-1 - n] = end[-1 - n] * n // over
-    return _bytes(begin) + pcm[2 * over : -2 * over] + _bytes(end)
-
-
-def _samples(pcm: bytes) -> array[int]:
-    samples = array("h", pcm)
-    if sys.byteorder == "big":
-        samples.byteswap()
-    return samples
-
-
-def _bytes(samples: array[int]) -> bytes:
-    if sys.byteorder == "big":
-        samples.byteswap()
-    return samples.tobytes()
+    edge = struct.Struct(f"<{over}h")
+    end = len(pcm) - edge.size
+    rising = (sample * n // over for n, sample in enumerate(edge.unpack(pcm[: edge.size])))
+    falling = (sample * (over - n) // over for n, sample in enumerate(edge.unpack(pcm[end:]), 1))
+    return edge.pack(*rising) + pcm[edge.size : end] + edge.pack(*falling)

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from privox_dht import errors
+from privox_dht.audio.decoding import check_for_pyav
 from privox_dht.audio.wav_header import SAMPLE
 
 
@@ -18,18 +18,12 @@ class Resampler:
     """
 
     def __init__(self, rate: int, wanted: int) -> None:
-        try:
-            import av
-            import numpy
-        except ImportError as exc:
-            raise errors.RequestRejected(
-                f"sound cannot be resampled to {wanted} Hz here without PyAV; wav can be had",
-                status=501,
-                code="not_implemented",
-                param="response_format",
-            ) from exc
-        self._av: Any = av
-        self._numpy = numpy
+        check_for_pyav(
+            f"sound cannot be resampled to {wanted} Hz here without PyAV; wav can be had",
+            "response_format",
+        )
+        import av
+
         self._rate = rate
         self._half_sample = b""  # the first half of a sample that was cut in two
         self._begun = False
@@ -43,10 +37,7 @@ class Resampler:
         if not pcm:
             return b""
         self._begun = True
-        samples = self._numpy.frombuffer(pcm, "<i2").reshape(1, -1)
-        frame = self._av.AudioFrame.from_ndarray(samples, format="s16", layout="mono")
-        frame.sample_rate = self._rate
-        return self._out(frame)
+        return self._out(frame_of(pcm, self._rate))
 
     def finish(self) -> bytes:
         """The rest of the output."""
@@ -55,3 +46,14 @@ class Resampler:
     def _out(self, frame: Any) -> bytes:
         frames = self._resampler.resample(frame)
         return b"".join(f.to_ndarray().astype("<i2", copy=False).tobytes() for f in frames)
+
+
+def frame_of(pcm: bytes, rate: int) -> Any:
+    """Whole samples of 16-bit mono PCM, as a frame of PyAV."""
+    import av
+    import numpy
+
+    samples = numpy.frombuffer(pcm, "<i2").reshape(1, -1)
+    frame = av.AudioFrame.from_ndarray(samples, format="s16", layout="mono")
+    frame.sample_rate = rate
+    return frame

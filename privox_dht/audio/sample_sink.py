@@ -1,13 +1,12 @@
 """Converts decoded frames to samples at the wanted rate, within limits.
 
-A `SampleSink` resamples, counts the samples and passes them on, for example to a `SampleBuffer`.
 Memory is allocated for samples that exist, never for a length that a header states.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Iterator
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -18,45 +17,18 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-Put = Callable[["NDArray[np.float32]"], None]
-
 FULL_SCALE = 1 / 32_768  # of a 16-bit sample. The resampler's output has 16 bits: so the average of
 # channels is never out of range, and there is no NaN
-GROW = 60  # seconds by which the buffer grows: little is unused, and the kernel moves the pages
-
-
-class SampleBuffer:
-    """Samples in a growing buffer."""
-
-    def __init__(self, rate: int) -> None:
-        import numpy
-
-        self._rate = rate
-        self._buffer: NDArray[np.float32] = numpy.empty(0, numpy.float32)
-        self._count = 0
-
-    def add(self, more: NDArray[np.float32]) -> None:
-        end = self._count + more.size
-        if end > self._buffer.size:
-            self._buffer.resize(end + GROW * self._rate, refcheck=False)
-        self._buffer[self._count : end] = more
-        self._count = end
-
-    def finished(self) -> NDArray[np.float32]:
-        # No view of the buffer exists before this, so it may move.
-        self._buffer.resize(self._count, refcheck=False)
-        return self._buffer
 
 
 class SampleSink:
     """Resamples frames, and checks the limits on their number and on the time."""
 
-    def __init__(self, put: Put, rate: int, max_seconds: float, timeout: float) -> None:
+    def __init__(self, rate: int, max_seconds: float, timeout: float) -> None:
         import av
         import numpy
 
         self._numpy = numpy
-        self._put = put
         self._new_resampler = partial(av.AudioResampler, "s16", "mono", rate)
         self._resampler: Any = self._new_resampler()
         self._form: tuple[Any, ...] | None = None  # of the frames that it gets
@@ -80,8 +52,8 @@ class SampleSink:
         if seconds > self._max_seconds * CLAIM_TOLERANCE:
             raise too_long(self._max_seconds)
 
-    def add(self, frame: Any) -> None:
-        """Add a decoded frame; None: the end, so take the rest from the resampler. Rate and
+    def add(self, frame: Any) -> Iterator[NDArray[np.float32]]:
+        """The samples of a decoded frame; of None, the end, the rest from the resampler. Rate and
         channels may change from one frame to the next, as in files that were joined."""
         form = None
         if frame is not None:
@@ -90,19 +62,16 @@ class SampleSink:
             frame.pts = None  # gaps in the file's time stamps do not become silence
             form = (frame.format.name, frame.layout.name, frame.sample_rate)
         if self._form not in (None, form):
-            self._resample(None)
+            yield from self._resample(None)
             self._resampler = self._new_resampler()
         self._form = form
         if frame is not None:
-            self._resample(frame)
+            yield from self._resample(frame)
 
-    def _resample(self, frame: Any) -> None:
+    def _resample(self, frame: Any) -> Iterator[NDArray[np.float32]]:
         for resampled in self._resampler.resample(frame):
-            self._append(resampled.to_ndarray().reshape(-1))
-
-    def _append(self, more: NDArray[np.int16]) -> None:
-        end = self.count + more.size
-        if end > self._max_seconds * self._rate:
-            raise too_long(self._max_seconds)
-        self._put(self._numpy.multiply(more, FULL_SCALE, dtype=self._numpy.float32))
-        self.count = end
+            samples = resampled.to_ndarray().reshape(-1)
+            self.count += samples.size
+            if self.seconds > self._max_seconds:
+                raise too_long(self._max_seconds)
+            yield self._numpy.multiply(samples, FULL_SCALE, dtype=self._numpy.float32)

@@ -306,11 +306,6 @@ def test_only_a_wav_that_tells_the_truth_is_plain() -> None:
     assert read_plain(io.BytesIO(file), len(file), 8_000) is None
 
 
-def test_raw_pcm_without_a_sample_is_refused() -> None:
-    with pytest.raises(errors.RequestRejected, match="no audio samples"):
-        audio.decode(b"\0", RATE, raw=True)
-
-
 def test_a_file_is_read_from_its_beginning_wherever_it_stands() -> None:
     file = io.BytesIO(audio.wav(noise(1), RATE))
     file.seek(1000)
