@@ -20,6 +20,7 @@ PCM_CODE, FMT_SIZE = 1, 16  # the plain kind of `fmt ` chunk
 AFTER_RIFF_SIZE = 36  # bytes between the first size and the samples
 RIFF_SIZE_AT, DATA_SIZE_AT = 4, 40  # offsets of the two sizes
 OPEN_ENDED = 0x7FFFF000  # sizes from here on are written by programs that do not know the size
+MAX_CHUNKS = 64  # chunks up to the samples; recorders write a few, an attacker might write millions
 LONGEST_HEADER = 1 << 16  # bytes searched for the start of the samples; tags may come before it
 
 
@@ -84,12 +85,14 @@ class WavFormat:
 
 
 def parse_header(head: bytes) -> WavFormat | None:
-    """The format of a WAV file that begins with `head`; None: it is no WAV file, or `head` ends
-    before the samples."""
+    """The format of a WAV file that begins with `head`; None: it is no WAV file, `head` ends before
+    the samples, or there is too much before them."""
     if head[:4] != b"RIFF" or head[8:12] != b"WAVE":
         return None
     at, fmt = 12, b""
-    while len(chunk := head[at : at + 8]) == 8:
+    for _ in range(MAX_CHUNKS):
+        if len(chunk := head[at : at + 8]) < 8:
+            break
         kind, size = struct.unpack("<4sI", chunk)
         at += 8
         if kind == b"data" and fmt:

@@ -306,6 +306,16 @@ def test_only_a_wav_that_tells_the_truth_is_plain() -> None:
     assert read_plain(io.BytesIO(file), len(file), 8_000) is None
 
 
+def test_a_wav_header_is_not_searched_for_ever() -> None:
+    """A hostile producer's answer of 64 MiB of empty chunks kept a client busy for five seconds."""
+    file, empty = audio.wav(noise(1), RATE), b"junk" + bytes(4)
+    some = file[:12] + 20 * empty + file[12:]
+    many = file[:12] + 1000 * empty + file[12:]
+    assert wav_header.parse_header(some) is not None
+    assert wav_header.parse_header(many) is None
+    assert audio.decode(many, RATE).size == RATE
+
+
 def test_a_file_is_read_from_its_beginning_wherever_it_stands() -> None:
     file = io.BytesIO(audio.wav(noise(1), RATE))
     file.seek(1000)
