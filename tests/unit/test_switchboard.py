@@ -179,6 +179,44 @@ STORIES: dict[str, list[tuple[str, tuple[Any, ...], list[str]]]] = {
         ("lost", ("ana",), []),
         ("control", ("cay2", CAY), ["cay2: granted 2 3", "cay2: token t5", "cay2: token t6"]),
     ],
+    "an address does not get more producers by having them move there": [
+        ("control", ("ana", ANA), ["ana: granted 2 3", "ana: token t1", "ana: token t2"]),
+        ("control", ("ben", BEN), ["ben: granted 2 3", "ben: token t3", "ben: token t4"]),
+        (
+            "control",
+            ("cay", CAY, HOME, "q"),
+            ["cay: granted 2 3", "cay: token t5", "cay: token t6"],
+        ),
+        ("control", ("cay2", CAY), ["refused address 300"]),
+        ("lost", ("ana",), []),
+        ("lost", ("cay2",), []),
+        (
+            "control",
+            ("cay3", CAY),
+            [
+                "cay: superseded",
+                "drop cay superseded",
+                "cay3: granted 2 3",
+                "cay3: token t7",
+                "cay3: token t8",
+            ],
+        ),
+    ],
+    "a producer may come back although its address has no room for others": [
+        ("control", ("ana", ANA), ["ana: granted 2 3", "ana: token t1", "ana: token t2"]),
+        ("control", ("ben", BEN), ["ben: granted 2 3", "ben: token t3", "ben: token t4"]),
+        (
+            "control",
+            ("ben2", BEN),
+            [
+                "ben: superseded",
+                "drop ben superseded",
+                "ben2: granted 2 3",
+                "ben2: token t5",
+                "ben2: token t6",
+            ],
+        ),
+    ],
     "a farm has so many producers": [
         ("control", ("a", ANA, HOME, "1"), ["a: granted 2 3", "a: token t1", "a: token t2"]),
         ("control", ("b", BEN, HOME, "2"), ["b: granted 2 3", "b: token t3", "b: token t4"]),

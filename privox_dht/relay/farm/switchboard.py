@@ -126,12 +126,12 @@ class Switchboard:
     ) -> None:
         if self._draining:
             raise Rejected("draining", 60)
-        if old is None:
-            if len(self.producers) >= self._terms.producers or not self._has_room():
-                raise Rejected("full", 60)
-            if not self._producer_quota.has_share(prefixes):
-                raise Rejected("address", 300)
-        elif old.instance != instance:
+        if old is None and (len(self.producers) >= self._terms.producers or not self._has_room()):
+            raise Rejected("full", 60)
+        moved = old is None or old.prefixes != prefixes  # to another network, or to this farm
+        if moved and not self._producer_quota.has_share(prefixes):
+            raise Rejected("address", 300)
+        if old is not None and old.instance != instance:
             self._moves = {k: m for k, m in self._moves.items() if now - m[-1] < _WINDOW}
             moves = self._moves.setdefault(key, deque(maxlen=relay_limits.FLAPS))
             if len(moves) == relay_limits.FLAPS and now - moves[0] < _WINDOW:
