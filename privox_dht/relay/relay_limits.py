@@ -35,7 +35,8 @@ SPLICE_CHUNK = 128 * KIB  # bytes read at a time, and so the most a farm holds p
 HEAD = 4 * KIB  # bytes of the first lines of a connection to a farm
 HEAD_WAIT = 5.0  # seconds for a connection to state and prove its purpose
 PING = 10.0  # seconds between pings, both ways; also keeps NAT mappings open
-SILENCE = 15.0  # seconds without a message on a control line: the other side is dead or frozen
+SILENCE = 15.0  # seconds without a message on a control line: the other side is dead or frozen;
+# also from its beginning to the first parked line, or the producer goes to another farm
 FIRST_BYTE = 3.0  # seconds a call may stay silent before it loses its line
 HANDSHAKE = 5.0  # seconds from a claim to a finished TLS handshake
 STALL = 10.0  # seconds in which a reader takes no byte of what waits for it

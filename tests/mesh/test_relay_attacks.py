@@ -2,8 +2,11 @@
 
 import asyncio
 import os
+import socket
+import ssl
 import sys
 import time
+from contextlib import closing
 
 import aiohttp
 import pytest
@@ -261,6 +264,33 @@ async def test_a_farm_cannot_make_a_producer_open_lines_without_end() -> None:
     server.close()
 
 
+async def test_a_farm_that_lets_no_line_be_parked_is_left_for_another() -> None:
+    """It has room for the control line and none for lines, or a firewall lets one connection
+    through: whoever came to two such farms could be called by nobody, though others had room."""
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        head = await reader.readuntil(b"\r\n\r\n")
+        if head.startswith(b"CONTROL"):
+            nonce = bytes.fromhex(head.split()[1].decode())
+            writer.write(messages.encode(messages.challenge(FARM, nonce, bytes(32))))
+            await reader.readline()
+            writer.write(b"granted 3 64\n")
+            while not writer.is_closing():
+                writer.write(messages.encode(("token", os.urandom(16).hex())) + b"ping\n")
+                if not await reader.readline():
+                    break
+        writer.close()
+
+    server = await asyncio.start_server(serve, HOST, 0)
+    server.port = server.sockets[0].getsockname()[1]  # type: ignore[attr-defined]
+    async with serving() as served:
+        parking = at(served, server, FARM, timeouts=HURRY)  # type: ignore[arg-type]
+        async with parking:
+            await until(lambda: parking.state == "lost", 5.0)
+            assert parking.why.endswith("lets no line be parked")
+    server.close()
+
+
 # -- callers that only want to hold lines --------------------------------------------------------
 
 
@@ -354,6 +384,29 @@ async def test_garbage_instead_of_tls_ends_the_call_and_the_line_is_replaced() -
             stranger.close()
         await until(lambda: farm.stats()["calls"] == 0 and farm.stats()["parked"] == 3)
         assert (await post(relayed(farm, served, "/count")))["bytes"] == 4
+
+
+async def test_a_caller_that_never_ends_its_tls_gives_the_line_back() -> None:
+    """asyncio waits 30 s for the other side's farewell: so a stranger held a line for 40 s that
+    an idle connection has for ten."""
+    async with serving() as served, farm_of(FARM) as farm, parked(served, farm, FARM):
+        caller = socket.create_connection((HOST, farm.port))
+        with closing(await asyncio.to_thread(one_request, caller, call_for(served))):
+            await until(lambda: farm.stats()["calls"] == 0, 5.0)
+
+
+def one_request(caller: socket.socket, call: bytes) -> ssl.SSLSocket:
+    """A connection through a farm whose one answer has been read to its end; it stays open."""
+    caller.sendall(call)
+    while not caller.recv(4096).endswith(b"\r\n\r\n"):
+        pass
+    context = ssl.create_default_context()
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    tls = context.wrap_socket(caller, suppress_ragged_eofs=False)
+    tls.sendall(b"GET /zeros/1 HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+    while tls.recv(4096):
+        pass
+    return tls
 
 
 @pytest.mark.soak

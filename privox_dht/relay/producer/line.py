@@ -17,6 +17,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Protocol, runtime_checkable
 
+from privox_dht import limits
 from privox_dht.addresses import join_host
 from privox_dht.quotas import Prefixes
 from privox_dht.relay import messages, relay_limits, tcp
@@ -101,6 +102,7 @@ class Line:
                 sock,
                 ssl=self._context,
                 ssl_handshake_timeout=self._timeouts.handshake,
+                ssl_shutdown_timeout=limits.TLS_SHUTDOWN_TIMEOUT,
             )
         except BaseException:
             with suppress(OSError):  # cancelled before the handshake began, asyncio leaves it open

@@ -4,7 +4,8 @@
     challenge     the farm proves its key; another farm's challenge is not answered
     prove         we prove ours
     granted       from here on: a token parks a line, `claimed` starts its timer, pings both ways
-    refused, superseded, draining, silence, hang-up: the end, with the time of the next try
+    refused, superseded, draining, silence, no line parked, hang-up: the end, with the time of the
+                  next try
 
 When a session ends, idle lines are closed. A claimed line may still finish its handshake, and calls
 go on: they belong to the HTTP server.
@@ -95,7 +96,7 @@ class FarmSession:
         self._lines: dict[str, Line] = {}  # by token
         self._tasks: dict[asyncio.Task[None], Line] = {}  # lines not handed to the HTTP server yet
         self._calls = 0  # lines handed to it
-        self._max_idle = 1  # idle lines: when thousands of producers come, one for each at first
+        self._has_parked = False  # a line
         self._failed_lines = 0  # lines in a row that failed before they were parked
         self._has_ended = False
 
@@ -156,7 +157,8 @@ class FarmSession:
         while True:
             now = loop.time()
             if now >= dead:
-                return SessionEnd("lost", f"{self._config} fell silent")
+                why = "fell silent" if self._has_parked else "lets no line be parked"
+                return SessionEnd("lost", f"{self._config} {why}")
             if now >= ping:
                 self._control.send("ping")
                 ping = now + timeouts.ping
@@ -164,8 +166,9 @@ class FarmSession:
                 message = await self._receive(min(ping, dead) - now)
             except TimeoutError:
                 continue
-            dead = loop.time() + timeouts.silence
             self._handle(message)
+            if self._has_parked:
+                dead = loop.time() + timeouts.silence
 
     async def _receive(self, seconds: float) -> messages.Message:
         message = await self._control.next(seconds)
@@ -191,7 +194,7 @@ class FarmSession:
             case ("parked", token) if token in self._lines:
                 self._lines[token].parked = True
                 self._failed_lines = 0
-                self._max_idle = relay_limits.PRODUCER_IDLE_LINES
+                self._has_parked = True
                 self._on_event(None)
                 self._fill()
             case ("claimed", token, caller) if token in self._lines:
@@ -204,7 +207,8 @@ class FarmSession:
         """Park as many lines as we have tokens and room for."""
         while self._tokens and not self._has_ended:
             idle = sum(not line.claimed for line in self._lines.values())
-            if idle >= self._max_idle:
+            # When thousands of producers come, one line for each at first
+            if idle >= (relay_limits.PRODUCER_IDLE_LINES if self._has_parked else 1):
                 return
             if len(self._tasks) + self._calls >= self._config.lines:
                 return
