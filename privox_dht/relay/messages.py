@@ -19,6 +19,7 @@ can use neither elsewhere. `MESSAGES` lists the fields of each message; all else
 import re
 from dataclasses import dataclass
 from hashlib import blake2b
+from http import HTTPStatus
 
 from privox_dht import limits
 from privox_dht.errors import BadMessage
@@ -92,15 +93,6 @@ REFUSALS = {
     "full": (503, "This farm is full.", 5),
     "draining": (503, "This farm is about to stop.", 60),
 }
-_REASONS = {
-    400: "Bad Request",
-    403: "Forbidden",
-    404: "Not Found",
-    405: "Method Not Allowed",
-    429: "Too Many Requests",
-    431: "Request Header Fields Too Large",
-    503: "Service Unavailable",
-}
 
 
 def read_head(data: bytes) -> tuple[Connect | Park | Control, bytes] | None:
@@ -169,7 +161,7 @@ def refusal(why: str) -> bytes:
     again = f"Retry-After: {wait}\r\n" if wait else ""
     allow = "Allow: CONNECT\r\n" if status == 405 else ""
     return (
-        f"HTTP/1.1 {status} {_REASONS[status]}\r\n"
+        f"HTTP/1.1 {status} {HTTPStatus(status).phrase}\r\n"
         f"Content-Type: text/plain\r\nContent-Length: {len(text) + 1}\r\n"
         f"{allow}{again}Connection: close\r\n\r\n{text}\n"
     ).encode()

@@ -110,10 +110,6 @@ class Calls:
         self._silent[call] = None
         self._by_side[call.client] = self._by_side[call.line] = call
 
-    def of(self, side: Hashable) -> Call | None:
-        """The call that a connection belongs to."""
-        return self._by_side.get(side)
-
     def client_sent(self, call: Call) -> None:
         """The client has sent its first byte."""
         call.client_sent = True
@@ -157,12 +153,14 @@ class Calls:
         return call.end_reason(now, self._terms, self._timeouts)
 
     def side_closed(self, side: Hashable) -> Call | None:
-        """One connection of a call is closed.
+        """A connection is closed.
 
         Returns:
             The call, if this was its second side, so that it is over.
         """
-        call = self._by_side.pop(side)
+        call = self._by_side.pop(side, None)
+        if call is None:
+            return None
         self.set_held(call, side, 0)
         call.closing = True
         self._silent.pop(call, None)

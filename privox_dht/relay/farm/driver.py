@@ -11,8 +11,8 @@ from __future__ import annotations
 
 import asyncio
 import os
+import time
 from collections import Counter
-from collections.abc import Callable
 from typing import TYPE_CHECKING, cast
 
 from privox_dht.identity import Identity
@@ -39,7 +39,6 @@ class FarmDriver:
         identity: Identity,
         terms: FarmLimits,
         timeouts: Timeouts,
-        clock: Callable[[], float],
         *,
         capped: bool,
         files: int,
@@ -49,7 +48,7 @@ class FarmDriver:
         self.member = member
         self.sealed: dict[asyncio.Transport, SealedLine] = {}  # control lines of a private mesh
         self.terms = terms
-        self.clock = clock
+        self.clock = time.monotonic
         # Shared by all connections: what is read is forwarded at once
         self.buffer = memoryview(bytearray(relay_limits.SPLICE_CHUNK))
         self.counts: Counter[str] = Counter()  # why connections were closed or rejected

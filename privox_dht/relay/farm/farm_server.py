@@ -10,9 +10,7 @@ proved their key and parked a line.
 
 import asyncio
 import logging
-import time
 from collections import Counter
-from collections.abc import Callable
 from contextlib import suppress
 from typing import Self
 
@@ -42,7 +40,6 @@ class Farm:
         port: int = limits.RELAY_PORT,
         terms: FarmLimits | None = None,
         private: bool = False,
-        clock: Callable[[], float] = time.monotonic,
         timeouts: Timeouts | None = None,
         files: int | None = None,
         member: Membership | None = None,
@@ -55,34 +52,27 @@ class Farm:
             terms: what it grants.
             private: the mesh is all on loopback, where every node has the same address: no quotas
                 per address.
-            clock: seconds, never going back.
             timeouts: how long it waits.
             files: connections it may have; None is what the system allows.
             member: our membership, in a private mesh.
         """
-        self._member = member
         self.terms = terms or FarmLimits()
         self.port = port
-        self._identity = identity
         self._host = host
-        self._clock = clock
-        self._timeouts = timeouts or Timeouts()
-        self._capped = not private
-        self._files = files
+        self._driver = FarmDriver(
+            identity,
+            self.terms,
+            timeouts or Timeouts(),
+            capped=not private,
+            files=tcp.file_budget() if files is None else files,
+            member=member,
+        )
 
     def __repr__(self) -> str:
-        return f"<Farm {self._identity.peer_id[:8]} {join_host(self._host, self.port)}>"
+        where = join_host(self._host, self.port)
+        return f"<Farm {self._driver.identity.peer_id[:8]} {where}>"
 
     async def __aenter__(self) -> Self:
-        self._driver = FarmDriver(
-            self._identity,
-            self.terms,
-            self._timeouts,
-            self._clock,
-            capped=self._capped,
-            files=tcp.file_budget() if self._files is None else self._files,
-            member=self._member,
-        )
         loop = asyncio.get_running_loop()
         try:
             self._server = await loop.create_server(
@@ -97,8 +87,8 @@ class Farm:
             )
             raise ConfigError(why) from exc
         self.port = self._server.sockets[0].getsockname()[1]
-        if self._member is not None:
-            self._member.own.ports.add(self.port)
+        if self._driver.member is not None:
+            self._driver.member.own.ports.add(self.port)
         self._watch = asyncio.create_task(self._check_periodically(), name=f"farm {self.port}")
         return self
 
@@ -154,13 +144,14 @@ class Farm:
 
     async def _check_periodically(self) -> None:
         """Run the switchboard's timers, and check the calls' readers."""
-        checked = self._clock()
+        clock = self._driver.clock
+        checked = clock()
         while True:
             await asyncio.sleep(relay_limits.FARM_TICK)
             try:
                 self._driver.tick()
-                if self._clock() - checked >= relay_limits.FARM_PROGRESS_CHECK:
-                    checked = self._clock()
+                if clock() - checked >= relay_limits.FARM_PROGRESS_CHECK:
+                    checked = clock()
                     self._driver.check_calls()
             except Exception:  # a bug must not end these checks
                 log.exception("relay: a periodic check of %r failed", self)

@@ -240,7 +240,7 @@ class Switchboard:
             producer, token = self._lines.pop(connection)
             del producer.idle[token]
             return self._grant(producer)
-        elif self.calls.of(connection) and (call := self.calls.side_closed(connection)):
+        elif call := self.calls.side_closed(connection):
             return self._over(call)
         return []
 

@@ -23,8 +23,8 @@ from privox_dht.membership.members import Membership
 from privox_dht.records import Relayed
 from privox_dht.relay import messages, relay_limits
 from privox_dht.relay.producer.farm_selection import FarmAddress, FarmSelector
-from privox_dht.relay.producer.line import MakeProtocol
-from privox_dht.relay.producer.session import FarmSession, SessionConfig, SessionEnd
+from privox_dht.relay.producer.line import MakeProtocol, SessionConfig
+from privox_dht.relay.producer.session import FarmSession, SessionEnd
 from privox_dht.relay.relay_limits import Timeouts
 
 log = logging.getLogger(__name__)
@@ -63,17 +63,15 @@ class FarmPool:
             rng: chance.
             member: our membership, in a private mesh.
         """
-        self._member = member
-        self._identity = identity
         self._farms = farms
-        self._server_context = server_context
-        self._connection = connection
         self._on_change = on_change
-        self._lines = lines
-        self._timeouts = timeouts or Timeouts()
+        self._config_at = functools.partial(
+            SessionConfig, identity=identity, server_context=server_context,
+            connection=connection, timeouts=timeouts or Timeouts(), lines=lines,
+            instance=os.urandom(messages.INSTANCE), member=member,
+        )  # fmt: skip
         self._rng = rng or random.Random()
         self._selector = FarmSelector(want, self._rng)
-        self._instance = os.urandom(messages.INSTANCE)
         self._known: Sequence[FarmAddress] = ()
         self.last_end: SessionEnd | None = None  # of the session that ended last
         self._failures: dict[FarmAddress, str] = {}  # why we are not parked at known farms
@@ -159,10 +157,7 @@ class FarmPool:
             self._failures = {f: why for f, why in self._failures.items() if f in self._known}
 
     def _dial(self, farm: FarmAddress) -> None:
-        config = SessionConfig(
-            self._identity, farm.host, farm.port, farm.public, self._server_context,
-            self._connection, self._timeouts, self._lines, self._instance, self._member,
-        )  # fmt: skip
+        config = self._config_at(farm)
         on_event = functools.partial(self._on_session_event, farm)
         session = FarmSession(config, on_event, self._rng)
         task = asyncio.create_task(session.run(), name=f"session at {config}")

@@ -15,12 +15,17 @@ import socket
 import ssl
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
 from privox_dht import limits
 from privox_dht.addresses import join_host
+from privox_dht.identity import Identity
+from privox_dht.membership import farm_line
+from privox_dht.membership.members import Membership, to_node
 from privox_dht.quotas import Prefixes
 from privox_dht.relay import messages, relay_limits, tcp
+from privox_dht.relay.producer.farm_selection import FarmAddress
 from privox_dht.relay.relay_limits import Timeouts
 
 MakeProtocol = Callable[[], asyncio.BaseProtocol]
@@ -33,38 +38,43 @@ class CallerAware(Protocol):
     def set_caller_source(self, caller: Callable[[], Prefixes]) -> None: ...
 
 
+@dataclass(frozen=True, slots=True)
+class SessionConfig:
+    """What a session at a farm and its lines have in common."""
+
+    farm: FarmAddress
+    identity: Identity
+    server_context: ssl.SSLContext  # answers a client's TLS
+    connection: MakeProtocol  # makes the HTTP server's protocol for one connection
+    timeouts: Timeouts
+    lines: int
+    instance: bytes
+    member: Membership | None  # in a private mesh
+
+    def seal(self, head: bytes) -> bytes:
+        """The head of a connection to the farm as it is sent: sealed in a private mesh."""
+        if self.member is None:
+            return head
+        return farm_line.request(self.member, to_node(self.farm.public), head)
+
+    def __str__(self) -> str:
+        return join_host(self.farm.host, self.farm.port)
+
+
 class Line:
     """A parked connection, or one with a call on it."""
 
-    def __init__(
-        self,
-        token: str,
-        farm: tuple[str, int],
-        server_context: ssl.SSLContext,
-        connection: MakeProtocol,
-        timeouts: Timeouts,
-        on_end: Callable[[Line], None],
-        seal: Callable[[bytes], bytes] = bytes,
-    ) -> None:
+    def __init__(self, token: str, config: SessionConfig, on_end: Callable[[Line], None]) -> None:
         """
         Args:
             token: from the farm, for this line.
-            farm: its address.
-            server_context: what to answer a client's TLS with.
-            connection: makes the HTTP server's protocol for one connection.
-            timeouts: how long a claimed line may take.
             on_end: called when a call handed to the HTTP server has ended.
-            seal: seals a head for the farm, in a private mesh.
         """
-        self._seal = seal
         self.token = token
         self.parked = False  # as the farm reports
         self.claimed = False  # as the farm reports, or by a first byte
         self.handed = False  # to the HTTP server
-        self._farm = farm
-        self._context = server_context
-        self._connection = connection
-        self._timeouts = timeouts
+        self._config = config
         self._on_end = on_end
         self._caller = "-"
         self._sock: socket.socket | None = None
@@ -87,10 +97,11 @@ class Line:
     async def _serve(self) -> None:
         """Park, wait for a call, and give it to the HTTP server."""
         loop = asyncio.get_running_loop()
-        self._sock = sock = await tcp.dial(*self._farm, relay_limits.PRODUCER_DIAL)
+        config, farm = self._config, self._config.farm
+        self._sock = sock = await tcp.dial(farm.host, farm.port, relay_limits.PRODUCER_DIAL)
         try:
             tcp.set_parked_options(sock)
-            await loop.sock_sendall(sock, self._seal(messages.park(self.token)))
+            await loop.sock_sendall(sock, config.seal(messages.park(self.token)))
             await tcp.wait_readable(sock)
             self.claim()
         except BaseException:
@@ -100,8 +111,8 @@ class Line:
             await loop.connect_accepted_socket(
                 self._watched_protocol,
                 sock,
-                ssl=self._context,
-                ssl_handshake_timeout=self._timeouts.handshake,
+                ssl=config.server_context,
+                ssl_handshake_timeout=config.timeouts.handshake,
                 ssl_shutdown_timeout=limits.TLS_SHUTDOWN_TIMEOUT,
             )
         except BaseException:
@@ -111,7 +122,7 @@ class Line:
 
     def _watched_protocol(self) -> WatchedProtocol:
         """A protocol of the HTTP server, which can ask this line for the caller's networks."""
-        protocol = self._connection()
+        protocol = self._config.connection()
         if isinstance(protocol, CallerAware):
             protocol.set_caller_source(lambda: self.caller)
         return WatchedProtocol(protocol, self._on_handshake, lambda: self._on_end(self))
@@ -122,8 +133,7 @@ class Line:
     @property
     def caller(self) -> Prefixes:
         """The networks of its caller, as tagged by the farm."""
-        farm = join_host(*self._farm)
-        return tuple(f"{tag} by {farm}" for tag in self._caller.split("."))
+        return tuple(f"{tag} by {self._config}" for tag in self._caller.split("."))
 
     def claim(self, caller: str = "") -> None:
         """A call has this line, and must finish its handshake in time. `caller` is the farm's tag
@@ -133,7 +143,7 @@ class Line:
             return
         self.claimed = True
         tcp.user_timeout(self._sock, 0)  # a slow reader is not a dead one
-        self._limit.reschedule(asyncio.get_running_loop().time() + self._timeouts.handshake)
+        self._limit.reschedule(asyncio.get_running_loop().time() + self._config.timeouts.handshake)
 
 
 class WatchedProtocol(asyncio.Protocol):

@@ -15,21 +15,15 @@ import asyncio
 import logging
 import os
 import random
-import ssl
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from privox_dht.addresses import join_host
 from privox_dht.backoff import backoff
 from privox_dht.errors import BadMessage
-from privox_dht.identity import Identity
-from privox_dht.membership import farm_line
-from privox_dht.membership.members import Membership, to_node
 from privox_dht.relay import messages, relay_limits, tcp
 from privox_dht.relay.producer.control_line import ControlLine
-from privox_dht.relay.producer.line import Line, MakeProtocol
-from privox_dht.relay.relay_limits import Timeouts
+from privox_dht.relay.producer.line import Line, SessionConfig
 
 log = logging.getLogger(__name__)
 REFUSAL_TEXTS = {  # the reason in `refused` -> text for a person
@@ -47,31 +41,6 @@ class SessionEnd:
     state: str  # "lost", "refused", "draining" or "superseded"
     why: str  # for the log
     wait: float = 0.0  # seconds the farm asked us to wait before the next session
-
-
-@dataclass(frozen=True, slots=True)
-class SessionConfig:
-    """What the sessions at one farm have in common."""
-
-    identity: Identity
-    host: str
-    port: int
-    farm: bytes  # its key
-    server_context: ssl.SSLContext
-    connection: MakeProtocol
-    timeouts: Timeouts
-    lines: int
-    instance: bytes
-    member: Membership | None = None  # in a private mesh
-
-    def seal(self, head: bytes) -> bytes:
-        """The head of a connection to the farm as it is sent: sealed in a private mesh."""
-        if self.member is None:
-            return head
-        return farm_line.request(self.member, to_node(self.farm), head)
-
-    def __str__(self) -> str:
-        return join_host(self.host, self.port)
 
 
 class FarmSession:
@@ -116,7 +85,7 @@ class FarmSession:
     async def _run_to_end(self) -> SessionEnd:
         config = self._config
         try:
-            sock = await tcp.dial(config.host, config.port, relay_limits.PRODUCER_DIAL)
+            sock = await tcp.dial(config.farm.host, config.farm.port, relay_limits.PRODUCER_DIAL)
         except OSError as exc:
             return SessionEnd("lost", f"no connection to {config}: {exc or 'not in time'}")
         try:
@@ -141,9 +110,10 @@ class FarmSession:
         async with asyncio.timeout(config.timeouts.head):
             self._control.open(config.seal(messages.control(nonce)), config.member)
             challenge = await self._receive(config.timeouts.head)
-            farm_nonce = messages.check_challenge(challenge, nonce, config.farm)
+            farm = config.farm.public
+            farm_nonce = messages.check_challenge(challenge, nonce, farm)
             self._control.send(
-                *messages.prove(config.identity, config.farm, farm_nonce, nonce, config.instance)
+                *messages.prove(config.identity, farm, farm_nonce, nonce, config.instance)
             )
             answer = await self._receive(config.timeouts.head)
         if answer[0] != "granted":
@@ -215,13 +185,8 @@ class FarmSession:
             self._park(self._tokens.popleft())
 
     def _park(self, token: str) -> None:
-        config = self._config
-        farm = (config.host, config.port)
-        line = Line(
-            token, farm, config.server_context, config.connection, config.timeouts,
-            self._on_call_end, config.seal,
-        )  # fmt: skip
-        task = asyncio.create_task(line.run(self._delay()), name=f"line to {config}")
+        line = Line(token, self._config, self._on_call_end)
+        task = asyncio.create_task(line.run(self._delay()), name=f"line to {self._config}")
         self._lines[token] = line
         self._tasks[task] = line
         task.add_done_callback(self._on_line_end)
