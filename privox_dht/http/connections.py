@@ -7,6 +7,7 @@ its headers are too long, and when no job begins on it in time.
 
 import asyncio
 import logging
+import os
 import socket
 import traceback
 from collections.abc import Callable, Iterator
@@ -171,9 +172,11 @@ def _set_user_timeout(transport: asyncio.Transport, stall: float) -> None:
 
 
 def log_bug(what: str, exc: BaseException) -> None:
-    """Log an unexpected exception: where it happened at ERROR; its message, which may quote a
-    client, at DEBUG only."""
+    """Log an unexpected exception: where it happened, and what the system says, at ERROR; its
+    message, which may quote a client, at DEBUG only."""
     frames = traceback.extract_tb(exc.__traceback__)
     where = f"{frames[-1].filename}:{frames[-1].lineno}" if frames else "nowhere"
-    log.error("%s broke: %s at %s", what, type(exc).__name__, where)
+    # A subclass has a name that tells, or numbers of its own
+    said = f" ({os.strerror(exc.errno)})" if type(exc) is OSError and exc.errno else ""
+    log.error("%s broke: %s%s at %s", what, type(exc).__name__, said, where)
     log.debug("%s broke", what, exc_info=exc)

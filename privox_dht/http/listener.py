@@ -113,9 +113,10 @@ class Listener:
             for sock in self._sockets:
                 sock.listen(BACKLOG)
         except OSError as exc:
+            port = sock.getsockname()[1]
             for sock in self._sockets:
                 sock.close()
-            raise ConfigError(f"cannot listen on a TCP port any more: {exc.strerror}") from exc
+            raise ConfigError(f"cannot listen on port {port} any more: {exc.strerror}") from exc
         self._accepting = [asyncio.create_task(self._accept(sock)) for sock in self._sockets]
         return self
 
