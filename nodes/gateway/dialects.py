@@ -25,7 +25,7 @@ from privox_dht.speech import (
     Transcript,
     TranscriptionRequest,
 )
-from privox_dht.speech_api.audio_response import WITHOUT_CODEC, EncodedAudio
+from privox_dht.speech_api.audio_response import EncodedAudio, ThreadEncoders
 from privox_dht.speech_api.handlers import record_error, transcription_items, whole_transcript
 from privox_dht.speech_api.job_log import ServedJob
 from privox_dht.speech_api.model_selection import resolve, select
@@ -101,7 +101,7 @@ class Dialects:
         select(engines, TTS, voice=voice, language=language)
         request = SpeechRequest(text, voice, language, speed=speed)
         spoken = self.provider.speak(request)
-        return EncodedAudio("wav", spoken, self.bounds.speech_seconds, WITHOUT_CODEC)
+        return EncodedAudio("wav", spoken, self.bounds.speech_seconds, ThreadEncoders())
 
     async def fields(
         self,

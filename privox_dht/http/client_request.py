@@ -13,7 +13,7 @@ request is sent once more on a new one.
 
 import asyncio
 from collections.abc import AsyncGenerator, Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -87,8 +87,11 @@ class ClientRequest:
             self.start_phase(WAIT, self.silence)
 
 
-async def send(call: ClientRequest, *content_types: str) -> aiohttp.ClientResponse:
-    """Send the request and wait for the headers of a successful answer.
+@asynccontextmanager
+async def answered(
+    call: ClientRequest, *content_types: str
+) -> AsyncGenerator[aiohttp.ClientResponse]:
+    """A successful answer to the request, from its headers on; closed on leaving.
 
     Raises:
         JobError: the answer is an error, or there was none.
@@ -103,11 +106,10 @@ async def send(call: ClientRequest, *content_types: str) -> aiohttp.ClientRespon
     try:
         with mapped_errors(call):
             await _check(call, response, content_types)
-    except BaseException:
+        call.begun = True
+        yield response
+    finally:
         response.close()
-        raise
-    call.begun = True
-    return response
 
 
 async def iter_body(

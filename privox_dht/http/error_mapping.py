@@ -38,7 +38,6 @@ _STATUSES: tuple[tuple[type[JobError], int, str], ...] = (
     (NoProducer, 503, "no_producer"),
     (AllProducersFailed, 502, "all_failed"),
     (ProducerLost, 502, "lost"),
-    (JobError, 500, "failed"),
 )
 _INTERNAL = "internal server error; see the log of the server"
 
@@ -77,19 +76,15 @@ def to_headers(exc: BaseException) -> dict[str, str]:
     """Headers that go with the status."""
     if isinstance(exc, RequestRejected) and exc.status == 401:
         return {"WWW-Authenticate": "Bearer"}
-    if isinstance(exc, RequestRejected) and exc.retry_after is not None:
-        return {"Retry-After": str(max(1, math.ceil(exc.retry_after)))}
-    if isinstance(exc, ProducerBusy):
-        return {"Retry-After": str(max(1, math.ceil(exc.retry_after)))}
+    seconds: float | None = getattr(exc, "retry_after", None)
     if isinstance(exc, AllProducersBusy):
-        return {"Retry-After": str(math.ceil(limits.RETRY_AFTER))}
-    return {}
+        seconds = limits.RETRY_AFTER
+    return {} if seconds is None else {"Retry-After": str(max(1, math.ceil(seconds)))}
 
 
 def from_response(status: int, headers: Mapping[str, str], body: bytes) -> JobError:
     """The error that a response other than 200 means."""
-    error = _error_in(body)
-    return read_error_object(status, error, headers.get("Retry-After"))
+    return read_error_object(status, _error_in(body), headers.get("Retry-After"))
 
 
 def read_error_object(status: int, error: Mapping[str, Any], retry_after: object) -> JobError:

@@ -48,7 +48,6 @@ class HttpServer:
         sockets: list[socket.socket] | None = None,
         tls: ssl.SSLContext | None,
         bounds: RequestLimits = DEFAULT_BOUNDS,
-        drain: float = DRAIN,
         prefixes_of: Callable[[str], Prefixes] = quota_prefixes,
     ) -> None:
         """
@@ -59,7 +58,6 @@ class HttpServer:
             sockets: from `listener.bind` for that host and port; None: bound on entering. Closed on
                 leaving.
             tls: None for plain HTTP, which is for loopback only.
-            drain: seconds that running requests get when the server stops.
             prefixes_of: the networks that an address counts for.
         """
         self.app = app
@@ -68,7 +66,6 @@ class HttpServer:
         self._sockets = sockets
         self._tls = tls
         self._bounds = bounds
-        self._drain = drain
         self._prefixes_of = prefixes_of
         self._runner = web.AppRunner(app)
         self._http: HttpProtocolFactory | None = None
@@ -95,7 +92,7 @@ class HttpServer:
         await self._listener.__aexit__(*exc)
         self._http.pre_shutdown()
         if self._running:
-            await asyncio.wait(self._running, timeout=self._drain)
+            await asyncio.wait(self._running, timeout=DRAIN)
         await self._http.shutdown(CLOSE_WAIT)
         if self._running:  # cancelled, but not ended yet
             await asyncio.wait(self._running, timeout=STOP_WITHIN)

@@ -7,9 +7,10 @@ by farm   TCP, a sealed CONNECT, the farm's sealed answer: see `membership.farm_
 
 import asyncio
 import socket
-from collections import OrderedDict
 from collections.abc import Callable
+from functools import lru_cache, partial
 
+from privox_dht import limits
 from privox_dht.addresses import Address, join_host
 from privox_dht.errors import BadMessage, NoParkedLine, ProducerLost
 from privox_dht.membership import farm_line
@@ -30,13 +31,12 @@ def call_head(host: str) -> bytes:
 class MemberDialler:
     """Connects one program to other members."""
 
-    def __init__(self, member: Membership, open_socket: OpenSocket, most: int) -> None:
-        """
-        Args:
-            most: members whose TLS contexts are cached: making one takes as long as a handshake.
-        """
-        self._member, self._open, self._most = member, open_socket, most
-        self._contexts: OrderedDict[bytes, MemberClientContext] = OrderedDict()
+    def __init__(self, member: Membership, open_socket: OpenSocket) -> None:
+        self._member, self._open = member, open_socket
+        # Making one takes as long as a handshake
+        self._context = lru_cache(limits.PEERS_REMEMBERED)(
+            partial(MemberClientContext.to, member=member)
+        )
 
     async def connect(
         self,
@@ -68,14 +68,6 @@ class MemberDialler:
         except BaseException:
             sock.close()
             raise
-
-    def _context(self, destination: bytes) -> MemberClientContext:
-        context = self._contexts.pop(destination, None)
-        context = context or MemberClientContext.to(destination, self._member)
-        self._contexts[destination] = context
-        if len(self._contexts) > self._most:
-            self._contexts.popitem(last=False)
-        return context
 
     async def _ask_farm(self, sock: socket.socket, farm: Address, head: bytes) -> None:
         loop, where = asyncio.get_running_loop(), join_host(*farm)

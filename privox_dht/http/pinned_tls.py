@@ -10,7 +10,6 @@ import asyncio
 import errno
 import socket
 import ssl
-from collections import OrderedDict
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -80,22 +79,6 @@ class PinnedKey(aiohttp.Fingerprint):
         transport.set_write_buffer_limits(high=limits.WRITE_BUFFER)
 
 
-class PinCache:
-    """One `PinnedKey` per key: aiohttp reuses connections only for the same object."""
-
-    def __init__(self, most: int = limits.PEERS_REMEMBERED) -> None:
-        self._most = most
-        self._known: OrderedDict[bytes, PinnedKey] = OrderedDict()
-
-    def pin(self, public: bytes) -> PinnedKey:
-        """The pin of a key; the least recently used one is evicted."""
-        pin = self._known.pop(public, None) or PinnedKey(public)
-        self._known[public] = pin
-        if len(self._known) > self._most:
-            self._known.popitem(last=False)
-        return pin
-
-
 def connector(allow: AddressFilter, member: Membership | None = None) -> aiohttp.TCPConnector:
     """Connects to allowed addresses only; connections are reused for a short while.
     As `member` of a private mesh, to other members only."""
@@ -112,7 +95,7 @@ def connector(allow: AddressFilter, member: Membership | None = None) -> aiohttp
         return made
 
     own = _Connector(
-        MemberDialler(member, dial, limits.PEERS_REMEMBERED) if member else None,
+        MemberDialler(member, dial) if member else None,
         limit=0,  # jobs are limited elsewhere; waiting here would look like a dead peer
         keepalive_timeout=limits.KEEPALIVE / 2,  # close it before the other side does
         socket_factory=dial,

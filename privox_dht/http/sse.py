@@ -85,19 +85,12 @@ def _object(data: bytes) -> dict[str, Any]:
     return value
 
 
-class _End:
-    """The source has ended."""
-
-
-_END = _End()
-
-
 @asynccontextmanager
 async def with_heartbeats(
     source: AsyncGenerator[T], every: float
 ) -> AsyncIterator[AsyncIterator[list[T]]]:
     """Items of `source` as they come; an empty list after every `every` seconds without one."""
-    queue: asyncio.Queue[T | _End] = asyncio.Queue(AHEAD)
+    queue: asyncio.Queue[T | None] = asyncio.Queue(AHEAD)
     pump = asyncio.create_task(_pump(source, queue))
     batches = _batches(pump, queue, every)
     try:
@@ -108,14 +101,14 @@ async def with_heartbeats(
         await asyncio.gather(pump, return_exceptions=True)
 
 
-async def _pump(source: AsyncGenerator[T], queue: asyncio.Queue[T | _End]) -> None:
+async def _pump(source: AsyncGenerator[T], queue: asyncio.Queue[T | None]) -> None:
     try:
         async with aclosing(source):
             async for item in source:
                 await queue.put(item)
     finally:
         if not _cancelled():
-            await queue.put(_END)
+            await queue.put(None)  # the end
 
 
 def _cancelled() -> bool:
@@ -124,10 +117,10 @@ def _cancelled() -> bool:
 
 
 async def _batches(
-    pump: asyncio.Task[None], queue: asyncio.Queue[T | _End], every: float
+    pump: asyncio.Task[None], queue: asyncio.Queue[T | None], every: float
 ) -> AsyncGenerator[list[T]]:
     while True:
-        batch: list[T | _End] = []
+        batch: list[T | None] = []
         try:
             async with asyncio.timeout(every):
                 batch.append(await queue.get())
@@ -135,7 +128,7 @@ async def _batches(
             pass
         while not queue.empty():
             batch.append(queue.get_nowait())
-        items = [item for item in batch if not isinstance(item, _End)]
+        items = [item for item in batch if item is not None]
         if items or not batch:
             yield items
         if len(items) < len(batch):

@@ -121,8 +121,9 @@ class EncodedAudio:
     def _encoder(self) -> AbstractAsyncContextManager[StreamEncoder]:
         if self.rate != self._source_rate:
             return nullcontext(_OnLoop(Resampler(self._source_rate, self.rate)))
-        where = WITHOUT_CODEC if self.format in PLAIN else self._encoders
-        return where.encoder(self.format, self.rate)
+        if self.format in PLAIN:
+            return nullcontext(_OnLoop(Encoder(self.format, self.rate)))
+        return self._encoders.encoder(self.format, self.rate)
 
     def _count(self, sound: AudioChunk) -> None:
         if sound.rate != self._source_rate:
@@ -162,17 +163,6 @@ class _Threaded:
 class _OnLoop(_Threaded):
     async def _do(self, step: Callable[..., bytes], *args: bytes) -> bytes:
         return step(*args)
-
-
-class _WithoutCodec(ThreadEncoders):
-    """Formats without a codec, on the event loop."""
-
-    @asynccontextmanager
-    async def encoder(self, format: str, rate: int) -> AsyncIterator[StreamEncoder]:
-        yield _OnLoop(Encoder(format, rate))
-
-
-WITHOUT_CODEC = _WithoutCodec()
 
 
 def _cut(data: bytes) -> list[bytes]:

@@ -20,6 +20,7 @@ import json
 import time
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
+from functools import lru_cache
 from typing import Any, Self
 
 import aiohttp
@@ -27,8 +28,14 @@ import aiohttp
 from privox_dht import limits, peer_proof
 from privox_dht.errors import BadMessage, ProducerLost
 from privox_dht.http.client_body import RequestBody, Source, json_body, multipart_body
-from privox_dht.http.client_request import ClientRequest, iter_body, mapped_errors, send, tracing
-from privox_dht.http.pinned_tls import AddressFilter, Endpoint, PinCache, connector
+from privox_dht.http.client_request import (
+    ClientRequest,
+    answered,
+    iter_body,
+    mapped_errors,
+    tracing,
+)
+from privox_dht.http.pinned_tls import AddressFilter, Endpoint, PinnedKey, connector
 from privox_dht.http.sse import Events
 from privox_dht.identity import Identity
 from privox_dht.membership.members import Membership
@@ -65,7 +72,8 @@ class SpeechClient:
             identity: proved to producers with each job; None: anonymous.
         """
         self._allow, self._member, self._identity = allow, member, identity
-        self._peers = PinCache()
+        # aiohttp reuses connections only for the same object
+        self._pin_of = lru_cache(limits.PEERS_REMEMBERED)(PinnedKey)
         self._to_peers: aiohttp.ClientSession | None = None
         self._elsewhere: aiohttp.ClientSession | None = None
 
@@ -183,7 +191,7 @@ class SpeechClient:
         session = self._elsewhere if endpoint.key is None else self._to_peers
         if session is None:
             raise RuntimeError("the client is not open")
-        pin = None if endpoint.key is None else self._peers.pin(endpoint.key)
+        pin = None if endpoint.key is None else self._pin_of(endpoint.key)
         return ClientRequest(
             session, endpoint, pin, path, body, progress, self._proof(endpoint) if body else {}
         )
@@ -196,8 +204,7 @@ class SpeechClient:
 
     async def _events(self, call: ClientRequest, most: int) -> AsyncGenerator[dict[str, Any]]:
         """The events of a streamed answer; then the connection goes back to the pool."""
-        response = await send(call, "text/event-stream")
-        try:
+        async with answered(call, "text/event-stream") as response:
             parser = Events()
             async with aclosing(iter_body(call, response, most)) as all_pieces:
                 async for piece in all_pieces:
@@ -207,17 +214,14 @@ class SpeechClient:
                         if event["type"].endswith(".done"):
                             await _settle(response)
                         yield event
-        finally:
-            response.close()
 
     async def _json(self, call: ClientRequest, most: int) -> object:
         """A JSON answer, parsed."""
-        response = await send(call, "application/json")
-        try:
-            async with aclosing(iter_body(call, response, most)) as all_pieces:
-                body = b"".join([piece async for piece in all_pieces])
-        finally:
-            response.close()
+        async with (
+            answered(call, "application/json") as response,
+            aclosing(iter_body(call, response, most)) as all_pieces,
+        ):
+            body = b"".join([piece async for piece in all_pieces])
         with mapped_errors(call):
             try:
                 return json.loads(body)
@@ -226,13 +230,12 @@ class SpeechClient:
 
     async def _audio(self, call: ClientRequest) -> AsyncGenerator[bytes]:
         """A plain sound file."""
-        response = await send(call, "audio/", "application/octet-stream")
-        try:
-            async with aclosing(iter_body(call, response, limits.MAX_ANSWER_AUDIO)) as all_pieces:
-                async for piece in all_pieces:
-                    yield piece
-        finally:
-            response.close()
+        async with (
+            answered(call, "audio/", "application/octet-stream") as response,
+            aclosing(iter_body(call, response, limits.MAX_ANSWER_AUDIO)) as all_pieces,
+        ):
+            async for piece in all_pieces:
+                yield piece
 
 
 def _session(allow: AddressFilter, member: Membership | None = None) -> aiohttp.ClientSession:

@@ -70,14 +70,6 @@ class SpeechHandlers:
         self._encoders = encoders
         self._bounds = bounds
 
-    async def transcribe(self, request: web.BaseRequest, job: ServedJob) -> web.StreamResponse:
-        """`POST /v1/audio/transcriptions`."""
-        return await self._transcribe(request, job, translate=False)
-
-    async def translate(self, request: web.BaseRequest, job: ServedJob) -> web.StreamResponse:
-        """`POST /v1/audio/translations`."""
-        return await self._transcribe(request, job, translate=True)
-
     async def speak(self, request: web.BaseRequest, job: ServedJob) -> web.StreamResponse:
         """`POST /v1/audio/speech`."""
         call = openai_requests.speech(
@@ -110,9 +102,10 @@ class SpeechHandlers:
             headers[MODEL] = model.encode("ascii", "replace").decode()
         return headers
 
-    async def _transcribe(
-        self, request: web.BaseRequest, job: ServedJob, *, translate: bool
+    async def transcribe(
+        self, request: web.BaseRequest, job: ServedJob, *, translate: bool = False
     ) -> web.StreamResponse:
+        """`POST /v1/audio/transcriptions`, or `/v1/audio/translations`."""
         async with aclosing(SpooledFile(self._bounds.in_memory)) as upload:
             stream = StreamingResponse(request, self._bounds.answer_stall)
             if request_checks.wants_heartbeats(request):

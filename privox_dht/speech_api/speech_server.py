@@ -25,6 +25,7 @@ import ssl
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack
+from functools import partial
 
 from aiohttp import web
 
@@ -32,7 +33,7 @@ from privox_dht import peer_proof
 from privox_dht.errors import BadMessage, JobError, ProducerBusy
 from privox_dht.http import request_checks
 from privox_dht.http.connections import during_job
-from privox_dht.http.http_server import DEFAULT_BOUNDS, DRAIN, Handler, HttpServer, defer_continue
+from privox_dht.http.http_server import DEFAULT_BOUNDS, Handler, HttpServer, defer_continue
 from privox_dht.http.request_checks import check_form, check_json
 from privox_dht.http.request_limits import RequestLimits
 from privox_dht.http.responses import error_response, json_response
@@ -62,7 +63,6 @@ class SpeechServer(HttpServer):
         sockets: list[socket.socket] | None = None,
         tls: ssl.SSLContext | None,
         bounds: RequestLimits = DEFAULT_BOUNDS,
-        drain: float = DRAIN,
         prefixes_of: Callable[[str], Prefixes] = quota_prefixes,
         jobs: JobLog | None = None,
         more: Mapping[tuple[str, str], Handler] | None = None,
@@ -85,7 +85,7 @@ class SpeechServer(HttpServer):
         """
         super().__init__(
             web.Application(), host=host, port=port, sockets=sockets, tls=tls, bounds=bounds,
-            drain=drain, prefixes_of=prefixes_of,
+            prefixes_of=prefixes_of,
         )  # fmt: skip
         self.jobs = jobs or JobLog()
         self._own = own
@@ -94,7 +94,8 @@ class SpeechServer(HttpServer):
             provider, bounds, encoders or ThreadEncoders(), any_engine=any_engine, pcm_rate=pcm_rate
         )
         self.add_job("/v1/audio/transcriptions", STT, check_form, handlers.transcribe)
-        self.add_job("/v1/audio/translations", STT, check_form, handlers.translate)
+        translate = partial(handlers.transcribe, translate=True)
+        self.add_job("/v1/audio/translations", STT, check_form, translate)
         self.add_job("/v1/audio/speech", TTS, check_json, handlers.speak)
         self.add_page("GET", "/v1/models", self._models)
         self.add_page("GET", model_catalogue.MODEL_PREFIX + "{name:.*}", self._model)

@@ -6,9 +6,12 @@ import io
 import json
 import socket
 import ssl
+import sys
+import tempfile
 import wave
 from collections.abc import AsyncIterator
-from contextlib import aclosing
+from contextlib import aclosing, closing
+from functools import partial
 from typing import Any
 
 import aiohttp
@@ -19,6 +22,7 @@ from kit import until
 
 from privox_dht import limits
 from privox_dht.errors import ConfigError, EngineFailed
+from privox_dht.http import http_server
 from privox_dht.http.listener import bind
 from privox_dht.http.request_body import SpooledFile, read_form
 from privox_dht.http.request_checks import check_form
@@ -370,6 +374,19 @@ async def test_a_connection_serves_one_request_after_the_other(server: SpeechSer
             assert (await raw.answer()).status == 200
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="/dev/full is Linux's")
+async def test_the_log_says_that_the_disk_is_full(
+    provider: Counting, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It said `OSError at .../thread.py:58`."""
+    monkeypatch.setattr(tempfile, "TemporaryFile", partial(open, "/dev/full", "r+b", 0))
+    bounds = RequestLimits(in_memory=1000)
+    async with SpeechServer(provider, host="127.0.0.1", tls=None, bounds=bounds) as server:
+        body = form(field("file", clip(), "a.wav"))
+        assert (await ask(server.port, head(STT, len(body)) + body)).status == 500
+    assert "broke: OSError (No space left on device) at" in caplog.text
+
+
 # -- connections -----------------------------------------------------------------------------------
 
 
@@ -402,6 +419,19 @@ async def test_a_port_is_had_before_anybody_is_let_in(provider: Counting) -> Non
     async with SpeechServer(provider, host="127.0.0.1", sockets=[bound], tls=None) as server:
         assert server.port == port
         socket.create_connection(("127.0.0.1", port), timeout=5).close()
+
+
+async def test_a_port_that_another_program_has_begun_to_use_is_named(provider: Counting) -> None:
+    first = socket.socket()
+    first.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    first.bind(("127.0.0.1", 0))
+    port = first.getsockname()[1]
+    bound = bind("127.0.0.1", port)
+    with closing(first):
+        first.listen()
+        with pytest.raises(ConfigError, match=f"port {port}"):
+            async with SpeechServer(provider, host="127.0.0.1", sockets=bound, tls=None):
+                pass
 
 
 async def test_a_host_of_another_machine_is_a_configuration_error(provider: Counting) -> None:
@@ -516,10 +546,13 @@ async def test_a_line_that_somebody_else_accepted_is_served_like_any_other(
             assert server.connections == 1
 
 
-async def test_leaving_ends_what_still_runs(provider: Counting) -> None:
+async def test_leaving_ends_what_still_runs(
+    provider: Counting, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(http_server, "DRAIN", 0.05)
     provider.gate.clear()
     async with aiohttp.ClientSession() as http:
-        async with SpeechServer(provider, host="127.0.0.1", tls=None, drain=0.05) as server:
+        async with SpeechServer(provider, host="127.0.0.1", tls=None) as server:
             url = f"http://127.0.0.1:{server.port}{STT}"
             response = await http.post(url, data=upload(stream="true"))
             await provider.working.wait()
