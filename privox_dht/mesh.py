@@ -162,6 +162,7 @@ class Mesh:
         Raises:
             RequestRejected, NoProducer, AllProducersBusy, AllProducersFailed, NotJoined.
             TypeError: there is no such option.
+            ConfigError: an option's value is invalid.
         """
         return await last_of(self.transcription_events(audio, options))
 
@@ -174,9 +175,7 @@ class Mesh:
                 between its sentences, and spoken by several producers with one voice.
             options: each as a keyword; see `SpeechOptions`.
 
-        Raises:
-            RequestRejected, NoProducer, AllProducersBusy, AllProducersFailed, NotJoined.
-            TypeError: there is no such option.
+        Raises: see `transcript`.
         """
         return await last_of(self.speech_events(text, options))
 

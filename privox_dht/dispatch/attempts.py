@@ -13,8 +13,9 @@ other networks come before those of its own, and claimed speeds are ignored.
 import asyncio
 import random
 from collections import Counter
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
 from typing import TypeVar
 
 from privox_dht import limits
@@ -30,30 +31,15 @@ from privox_dht.records import Direct, Record
 T = TypeVar("T")
 
 
+@dataclass(slots=True, eq=False)
 class Failover:
-    """Asks producers in turn.
+    """Asks producers in turn."""
 
-    Args:
-        prober: finds and probes routes.
-        reputation: how producers behaved; outcomes are recorded in it.
-        online: whether our own network is up; None: assume that it is.
-        clock: a monotonic clock, in seconds.
-        rng: randomness.
-    """
-
-    def __init__(
-        self,
-        prober: RouteProber,
-        reputation: ReputationTable,
-        online: Callable[[], Awaitable[bool]] | None,
-        clock: Callable[[], float],
-        rng: random.Random,
-    ) -> None:
-        self._prober = prober
-        self._reputation = reputation
-        self._clock = clock
-        self._rng = rng
-        self._one = SingleProducer(prober, reputation, online, clock)
+    prober: RouteProber
+    reputation: ReputationTable  # how producers behaved
+    single: SingleProducer  # asks one of them
+    clock: Callable[[], float]  # monotonic, in seconds
+    rng: random.Random
 
     async def try_each(
         self, job: JobState, order: list[Record], work: Work[T], emit: Emit
@@ -67,7 +53,7 @@ class Failover:
         open_routes: dict[str, list[DialableRoute]] = {}  # that answered a probe, by peer id
         slow = False  # the dial of the first timed out
         while waiting:
-            probes = self._prober.can_probe and waiting[0].peer_id not in open_routes
+            probes = self.prober.can_probe and waiting[0].peer_id not in open_routes
             if probes and (slow or job.unreached):
                 waiting = await self._probe_candidates(job, waiting, open_routes)
             else:
@@ -78,7 +64,7 @@ class Failover:
                     if not got:
                         continue
                     try:
-                        done = await self._one.ask(
+                        done = await self.single.ask(
                             job, record, work, emit, open_routes.get(record.peer_id),
                             queue=not waiting, short_dial_first=probes and bool(waiting),
                         )  # fmt: skip
@@ -89,7 +75,7 @@ class Failover:
                 if done is not None:
                     return done
             waiting = self._by_trust(job, waiting, open_routes)
-            proven_left = any(self._reputation.has_succeeded(record.peer_id) for record in waiting)
+            proven_left = any(self.reputation.has_succeeded(record.peer_id) for record in waiting)
             if verdict := job.failure(proven_left=proven_left):
                 raise verdict
         return None
@@ -97,19 +83,19 @@ class Failover:
     def _available(self, job: JobState, order: list[Record]) -> list[Record]:
         """Those of `order` that may be asked now. Jobs that share slots skip producers without a
         slot left for them, and those in back-off unless there are no others."""
-        now, slots = self._clock(), job.needs.slots
+        now, slots = self.clock(), job.needs.slots
         left = job.remaining(order)
-        waiting = [r for r in left if not self._reputation.busy_seconds(r.peer_id, now)]
+        waiting = [r for r in left if not self.reputation.busy_seconds(r.peer_id, now)]
         if slots is None:
             return waiting
-        well = [r for r in left if not self._reputation.is_backed_off(r.peer_id, now)]
+        well = [r for r in left if not self.reputation.is_backed_off(r.peer_id, now)]
         return [r for r in waiting if slots.free(r, now) and (r in well or not well)]
 
     def _slot(self, job: JobState, record: Record) -> AbstractContextManager[bool]:
         """Hold a slot for this job; False: there is none."""
         if job.needs.slots is None:
             return nullcontext(True)
-        return job.needs.slots.hold(record, self._clock())
+        return job.needs.slots.hold(record, self.clock())
 
     def _by_trust(
         self, job: JobState, waiting: list[Record], open_routes: dict[str, list[DialableRoute]]
@@ -119,7 +105,7 @@ class Failover:
         if not job.failed:
             return waiting
         failed = set(job.failed.values())
-        order = rank(waiting, job.needs, self._reputation, self._clock(), self._rng, failed=failed)
+        order = rank(waiting, job.needs, self.reputation, self.clock(), self.rng, failed=failed)
         return sorted(order, key=lambda record: record.peer_id not in open_routes)
 
     async def _probe_candidates(
@@ -129,18 +115,18 @@ class Failover:
         have not ended, then the rest; those that do not answer are dropped."""
         few = _spread_over_networks(_of_different_addresses(waiting))[: limits.PROBES_AT_ONCE]
         rest = [record for record in waiting if record not in few]
-        began = self._clock()
+        began = self.clock()
 
         async def probe(record: Record) -> bool:
-            routes = await self._prober.of(record, via_farm=job.needs.via_farm)
-            found = await self._prober.probe(routes, job.dials)
+            routes = await self.prober.of(record, via_farm=job.needs.via_farm)
+            found = await self.prober.probe(routes, job.dials)
             if found:
                 open_routes[record.peer_id] = found
             else:
                 where = ", ".join(route.name for route in routes) or "no route"
-                seconds = self._clock() - began
+                seconds = self.clock() - began
                 why = "no answer to a probe"
-                self._one.unreached(job, record, where, why, seconds, silent=bool(routes))
+                self.single.unreached(job, record, where, why, seconds, silent=bool(routes))
             return bool(found)
 
         peers = {record.peer_id: record for record in few}

@@ -39,6 +39,7 @@ from privox_dht.dispatch.selection import (
     rank,
     unmet_demand,
 )
+from privox_dht.dispatch.single_producer import SingleProducer
 from privox_dht.dispatch.work import Work
 from privox_dht.errors import AllProducersBusy, NoProducer
 from privox_dht.records import Direct, Record, latest_per_key
@@ -94,7 +95,8 @@ class Dispatcher:
         self._wait_for_silent = wait_for_silent
         self._proven: dict[str, Record] = {}  # of producers that did a job for us, by peer id
         self.reputation = ReputationTable()
-        self._failover = Failover(self._prober, self.reputation, online, clock, self._rng)
+        single = SingleProducer(self._prober, self.reputation, online, clock)
+        self._failover = Failover(self._prober, self.reputation, single, clock, self._rng)
 
     async def dispatch(
         self,

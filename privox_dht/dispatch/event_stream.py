@@ -30,38 +30,24 @@ from privox_dht.errors import AllProducersFailed
 T = TypeVar("T")
 
 
-class EventQueue:
+class EventQueue(deque[Progress]):
     """Events that were not read yet."""
 
     def __init__(self) -> None:
-        self._events: deque[Progress] = deque()
-        self._changed = asyncio.Event()
-
-    def __len__(self) -> int:
-        return len(self._events)
+        super().__init__()
+        self.changed = asyncio.Event()
 
     def put(self, event: Progress) -> None:
         """Add an event. Only the newest progress is kept, and no sound from before a `Dialing`."""
-        if isinstance(event, Uploading | Scattered) and self._events:
-            if type(self._events[-1]) is type(event):
-                self._events.pop()
+        if isinstance(event, Uploading | Scattered) and self:
+            if type(self[-1]) is type(event):
+                self.pop()
         elif isinstance(event, Dialing):
-            self._events = deque(e for e in self._events if not isinstance(e, FileChunk))
-        self._events.append(event)
-        self._changed.set()
-
-    def take(self) -> Progress:
-        """Remove and return the oldest event."""
-        return self._events.popleft()
-
-    def wake(self) -> None:
-        """End `wait` even if there is no event."""
-        self._changed.set()
-
-    async def wait(self) -> None:
-        """Wait until an event was put since the last `wait`."""
-        await self._changed.wait()
-        self._changed.clear()
+            others = [e for e in self if not isinstance(e, FileChunk)]
+            self.clear()
+            self.extend(others)
+        self.append(event)
+        self.changed.set()
 
 
 async def streamed(work: Callable[[Emit], Coroutine[Any, Any, T]]) -> AsyncGenerator[Progress | T]:
@@ -69,14 +55,15 @@ async def streamed(work: Callable[[Emit], Coroutine[Any, Any, T]]) -> AsyncGener
     end."""
     queue = EventQueue()
     job = asyncio.create_task(work(queue.put))
-    job.add_done_callback(lambda _: queue.wake())
+    job.add_done_callback(lambda _: queue.changed.set())
     try:
         while True:
             while queue:
-                yield queue.take()
+                yield queue.popleft()
             if job.done():
                 break
-            await queue.wait()
+            await queue.changed.wait()
+            queue.changed.clear()
         yield job.result()
     finally:
         job.cancel()

@@ -86,35 +86,29 @@ async def with_fallback(
         failed = exc
 
     async def fallback_job(emit: Emit) -> Done[T]:
-        return await _with_deadline(server, work, emit, failed, began, left)
+        now = time.monotonic()
+        route = f"fallback {server.base}"
+        before = getattr(failed, "attempts", ())
+
+        def attempt(outcome: str, why: str) -> Attempt:
+            return Attempt("fallback", "", route, outcome, why, time.monotonic() - now)
+
+        emit(Dialing(None, route))
+        try:
+            async with asyncio.timeout(left):
+                value = await work(server, None, emit)
+        except TimeoutError:
+            tried = attempt(LOST, f"not done within {left:.0f} s")
+        except JobError as exc:
+            if isinstance(exc, RequestRejected) and exc.status in INPUT_ERRORS:
+                raise
+            tried = attempt(exc.outcome, str(exc))
+        else:
+            seconds = time.monotonic() - began
+            return Done(value, None, route, seconds, (*before, attempt(DONE, "")))
+        message = f"{failed}; and the fallback server {server.base}: {tried.why}"
+        raise AllProducersFailed(message, (*before, tried)) from failed
 
     async with aclosing(streamed(fallback_job)) as last_events:
         async for event in last_events:
             yield event
-
-
-async def _with_deadline(
-    server: Endpoint, work: Work[T], emit: Emit, failed: JobError, began: float, left: float
-) -> Done[T]:
-    now = time.monotonic()
-    route = f"fallback {server.base}"
-    before = getattr(failed, "attempts", ())
-
-    def attempt(outcome: str, why: str) -> Attempt:
-        return Attempt("fallback", "", route, outcome, why, time.monotonic() - now)
-
-    emit(Dialing(None, route))
-    try:
-        async with asyncio.timeout(left):
-            value = await work(server, None, emit)
-    except TimeoutError:
-        tried = attempt(LOST, f"not done within {left:.0f} s")
-    except JobError as exc:
-        if isinstance(exc, RequestRejected) and exc.status in INPUT_ERRORS:
-            raise
-        tried = attempt(exc.outcome, str(exc))
-    else:
-        seconds = time.monotonic() - began
-        return Done(value, None, route, seconds, (*before, attempt(DONE, "")))
-    message = f"{failed}; and the fallback server {server.base}: {tried.why}"
-    raise AllProducersFailed(message, (*before, tried)) from failed

@@ -10,11 +10,12 @@ Only allowed addresses are dialled.
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 from privox_dht import limits
 from privox_dht.addresses import is_loopback, join_host
 from privox_dht.dispatch.dial_budget import DialBudget, dialled_address
+from privox_dht.dispatch.discovery import RecordSource
 from privox_dht.errors import JobError, NoParkedLine, PeerKeyMismatch, ProducerLost
 from privox_dht.records import Direct, Record, Relayed
 from privox_dht.speech_api.client import Endpoint
@@ -27,17 +28,11 @@ class DialableRoute(NamedTuple):
     endpoint: Endpoint
 
 
-class Farms(Protocol):
-    """The look-up of farms in the DHT."""
-
-    async def find_farm(self, public: bytes, *, fresh: bool = False) -> Record | None: ...
-
-
 @dataclass(slots=True, eq=False)
 class RouteProber:
     """Finds and probes routes."""
 
-    farms: Farms
+    directory: RecordSource  # where farms are looked up
     allow: Callable[[str], bool]  # whether an address may be dialled
     # Sends a short request to an endpoint; raises `ProducerLost` if it does not answer. None: no
     # route is probed, and all are taken to work.
@@ -69,26 +64,27 @@ class RouteProber:
 
         Args:
             fresh: look up the farms even if their records are cached.
-            apart: leave out farms at an address of the producer itself.
+            other_host: leave out farms at an address of the producer itself.
         """
         keys = [route.farm for route in record.routes if isinstance(route, Relayed)]
-        farms = await asyncio.gather(*(self.farms.find_farm(key, fresh=fresh) for key in keys))
+        farms = await asyncio.gather(*(self.directory.find_farm(key, fresh=fresh) for key in keys))
         direct = (route.host for route in record.routes if isinstance(route, Direct))
         own = {host for host in direct if other_host and not is_loopback(host)}
         base = f"https://{record.peer_id}.privox"
-        return [
-            DialableRoute(
-                f"relayed by {join_host(address.host, address.port)}",
-                Endpoint(
-                    base, record.publisher, proxy=f"http://{join_host(address.host, address.port)}"
-                ),
-            )
+        found = [
+            join_host(address.host, address.port)
             for farm in farms
             for address in (farm.routes if farm else ())
             if isinstance(address, Direct)
             and self._may_dial(address.host)
             and address.host not in own
-        ][: limits.MAX_ROUTES_DIALLED]
+        ]
+        return [
+            DialableRoute(
+                f"relayed by {at}", Endpoint(base, record.publisher, proxy=f"http://{at}")
+            )
+            for at in found[: limits.MAX_ROUTES_DIALLED]
+        ]
 
     async def of(
         self, record: Record, *, via_farm: bool = False, fresh: bool = False

@@ -24,15 +24,12 @@ class Slots(Protocol):
 
     def free(self, record: Record, now: float) -> int:
         """For how many more jobs there is room at this producer."""
-        ...
 
     def hold(self, record: Record, now: float) -> AbstractContextManager[bool]:
         """Room for one job while the context is open; False: there is none."""
-        ...
 
     def record_busy(self, record: Record, now: float) -> None:
         """It had no slot for the job that is there now."""
-        ...
 
 
 @dataclass(slots=True)
@@ -53,11 +50,6 @@ class SiblingSlots:
     def __repr__(self) -> str:
         held = sum(peer.held for peer in self._peers.values())
         return f"<SiblingSlots {held} held at {len(self._peers)} producers>"
-
-    @property
-    def held(self) -> int:
-        """How many jobs are at a producer now."""
-        return sum(peer.held for peer in self._peers.values())
 
     def free(self, record: Record, now: float) -> int:
         """For how many more jobs there is room at this producer."""

@@ -121,9 +121,8 @@ class SingleProducer:
             if not try_spend(job.dials, route.endpoint):
                 continue
             dialled = True
-            short_dial = (
-                short_dial_first and route.endpoint.proxy is None
-            )  # a farm's address is other producers' too
+            # Not to a farm, whose address is other producers' too
+            short_dial = short_dial_first and route.endpoint.proxy is None
             if short_dial:
                 quick = replace(route.endpoint, connect_within=limits.FIRST_DIAL)
                 route = route._replace(endpoint=quick)
@@ -225,9 +224,7 @@ class SingleProducer:
                 self.reputation.record_failure(peer_id, now)
                 job.record_lost(peer_id, network)
                 job.failed_routes.add(route.name)
-                return (
-                    endpoint.proxy is None
-                )  # the farm may be what was lost: try other routes first
+                return endpoint.proxy is None  # a farm may be what was lost: try other routes first
             case ProducerLost():
                 self.reputation.record_failure(peer_id, now)
                 silent = not isinstance(exc, PeerKeyMismatch)

@@ -116,7 +116,6 @@ class Work(Protocol[T_co]):
         Raises:
             JobError: the job failed there.
         """
-        ...
 
 
 @dataclass(frozen=True, slots=True)

@@ -101,7 +101,7 @@ def test_of_an_upload_the_newest_is_kept_and_of_an_answer_that_begins_anew_no_so
     queue = EventQueue()
     for event in (Uploading(1, 9), Uploading(9, 9), FileChunk(b"x"), ONE, Dialing(None, "r")):
         queue.put(event)
-    assert [queue.take() for _ in range(len(queue))] == [Uploading(9, 9), ONE, Dialing(None, "r")]
+    assert list(queue) == [Uploading(9, 9), ONE, Dialing(None, "r")]
 
 
 async def test_the_end_of_a_job_is_returned_once_all_was_shown() -> None:

@@ -18,7 +18,7 @@ def test_so_many_jobs_as_there_were_idle_slots() -> None:
         assert stack.enter_context(slots.hold(one, 0.0))
         busy = record(idle=0)
         assert not stack.enter_context(slots.hold(busy, 0.0))
-        assert slots.held == 2
+        assert repr(slots) == "<SiblingSlots 2 held at 1 producers>"
     assert slots.free(record(), 0.0) == 2
 
 
