@@ -13,7 +13,6 @@ stitch                the pieces' words -> one transcript, in one language   (pu
 shares                which producer may hear which piece                    (pure)
 passages              text -> whole sentences, half a minute at a time       (pure)
 one_voice             which engine and voice speak all of it                 (pure)
-outcome               what is wrong with a recording when all is done        (pure)
 
 piece_source          a file -> pieces, decoded as they are needed
 piece_work            one piece at one producer; the times of its words are checked

@@ -115,10 +115,8 @@ class Cutter:
         sound = numpy.concatenate(self._blocks)
         frames = loudness(sound * numpy.float32(FULL_SCALE), RATE)
         loud = self._level.update(frames, self._first // _FRAME)
-        quiet, silent = (
-            frames <= max(SILENT, QUIET * loud),
-            frames <= max(SILENT, SILENCE_LEVEL * loud),
-        )
+        quiet = frames <= max(SILENT, QUIET * loud)
+        silent = frames <= max(SILENT, SILENCE_LEVEL * loud)
         silences = [
             run for run in runs(silent, 1) if self._is_left_out(run, frames.size, last=last)
         ]
@@ -130,25 +128,19 @@ class Cutter:
             return []
         if silences and silences[0][0] <= _in_frames(LONGEST - SILENCE_KEPT):
             begin, end = silences[0]
-            piece = self._piece(sound[: (begin + _in_frames(SILENCE_KEPT)) * _FRAME])
-            self._drop_before(sound, (end - _in_frames(SILENCE_KEPT)) * _FRAME)
-            return [piece]
+            kept = _in_frames(SILENCE_KEPT)
+            return self._piece(sound, (begin + kept) * _FRAME, (end - kept) * _FRAME)
         if last and sound.size <= LONGEST * RATE:
-            piece = self._piece(sound)
-            self._drop_before(sound, sound.size)
-            return [piece]
+            return self._piece(sound, sound.size, sound.size)
         if pause := _longest_pause(quiet):
             place = (pause[0] + pause[1]) // 2 * _FRAME
-            piece = self._piece(sound[:place])
-            self._drop_before(sound, place)
-            return [piece]
+            return self._piece(sound, place, place)
         earliest, latest = _in_frames(EARLIEST_FORCED), _in_frames(LONGEST - OVERLAP)
         place = (earliest + int(frames[earliest:latest].argmin())) * _FRAME
-        joint = (self._first + place) / RATE
-        piece = self._piece(sound[: place + int(OVERLAP * RATE)], joint)
-        self._drop_before(sound, place - int(OVERLAP * RATE))
+        joint, overlap = (self._first + place) / RATE, int(OVERLAP * RATE)
+        pieces = self._piece(sound, place + overlap, place - overlap, joint)
         self._joint = joint
-        return [piece]
+        return pieces
 
     def _is_left_out(self, run: tuple[int, int], frames: int, *, last: bool) -> bool:
         """Whether a stretch of silence is in no piece."""
@@ -156,10 +148,14 @@ class Cutter:
         at_an_end = (begin == 0 and self._joint is None) or (last and end == frames)
         return (end - begin) * FRAME >= (SILENCE_AT_ENDS if at_an_end else SILENCE)
 
-    def _piece(self, samples: NDArray[np.int16], joint: float | None = None) -> Piece:
-        piece = Piece(self._made, self._first, samples.copy(), self._joint, joint)
+    def _piece(
+        self, sound: NDArray[np.int16], end: int, rest: int, joint: float | None = None
+    ) -> list[Piece]:
+        """The sound before `end` as a piece; the next one begins at `rest` or later."""
+        piece = Piece(self._made, self._first, sound[:end].copy(), self._joint, joint)
         self._made += 1
-        return piece
+        self._drop_before(sound, rest)
+        return [piece]
 
     def _drop_before(self, sound: NDArray[np.int16], place: int) -> None:
         """Forget the sound before `place`, which was cut or left out."""

@@ -97,9 +97,8 @@ def _sentences_of(paragraph: str) -> Iterator[str]:
         sentences = list(detector.add_chunk(begun + paragraph[at : at + AT_ONCE]))
         yield from sentences
         begun = ""
-        if not sentences and at + AT_ONCE < len(
-            paragraph
-        ):  # or the same text would be scanned again and again
+        if not sentences and at + AT_ONCE < len(paragraph):
+            # Or the same text would be scanned again and again
             rest = detector.finish()
             between_words = paragraph[at + AT_ONCE - 1] == " "
             border = len(rest) if between_words else rest.rfind(" ") + 1 or len(rest)

@@ -19,6 +19,7 @@ from privox_dht.errors import RequestRejected
 from privox_dht.scatter.cut import RATE, Cutter, Piece
 from privox_dht.scatter.scattered_job import Pieces
 
+NO_PYAV = "PyAV is not installed here: pip install 'privox-dht[audio]'"
 UNBOUNDED = float("inf")  # seconds; the recording is the user's own, and little of it is held
 
 

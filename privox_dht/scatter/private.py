@@ -18,18 +18,19 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from privox_dht import limits
+from privox_dht.audio.decoding import check_for_pyav
 from privox_dht.dispatch.dispatcher import Dispatcher
 from privox_dht.dispatch.job_events import Emit, Progress, Scattered, Uploading
 from privox_dht.dispatch.job_options import TranscriptionOptions
 from privox_dht.dispatch.job_state import Done
 from privox_dht.dispatch.selection import Requirements
 from privox_dht.dispatch.sibling_slots import SiblingSlots
-from privox_dht.dispatch.work import Work
+from privox_dht.dispatch.work import Audio, Work
 from privox_dht.errors import ConfigError, NoProducer, RequestRejected
 from privox_dht.records import Record
 from privox_dht.scatter.cut import Piece
 from privox_dht.scatter.piece_requests import PieceRequest
-from privox_dht.scatter.piece_source import PieceSource
+from privox_dht.scatter.piece_source import NO_PYAV, PieceSource, Sound
 from privox_dht.scatter.piece_work import PieceWork
 from privox_dht.scatter.scattered_recording import ScatteredRecording
 from privox_dht.scatter.shares import Shares, listeners
@@ -40,7 +41,7 @@ from privox_dht.speech_api.client import Endpoint, SpeechClient
 async def transcribe_in_private(
     dispatcher: Dispatcher,
     client: SpeechClient,
-    source: PieceSource,
+    audio: Audio,
     needs: Requirements,
     options: TranscriptionOptions,
     emit: Emit,
@@ -50,13 +51,17 @@ async def transcribe_in_private(
     Raises: as `ScatteredRecording.run`; and before anything is sent:
         NoProducer: there are too few producers for the share.
         RequestRejected: the recording is too short for the share.
-        ConfigError: the temporary folder has no room for the pieces.
+        ConfigError: PyAV is not installed; the temporary folder has no room for the pieces.
     """
+    try:
+        check_for_pyav()
+    except RequestRejected as exc:
+        raise ConfigError(f"--scatter private: {NO_PYAV}") from exc
     needs = replace(needs, via_farm=True)
     rng = random.SystemRandom()
     with tempfile.TemporaryFile() as kept:
         try:
-            pieces = await ShuffledPieces.cut(source, kept, rng)
+            pieces = await ShuffledPieces.cut(PieceSource(audio, options.max_seconds), kept, rng)
         except OSError as exc:
             raise ConfigError(
                 f"cannot keep the pieces in {tempfile.gettempdir()}: {exc.strerror or exc}; name a"
@@ -91,7 +96,7 @@ async def transcribe_in_private(
         return await work.run()
 
 
-class ShuffledPieces:
+class ShuffledPieces(Sound):
     """All pieces of a recording, in random order."""
 
     def __init__(self, pieces: list[Piece], source: PieceSource) -> None:
@@ -103,17 +108,19 @@ class ShuffledPieces:
 
     @classmethod
     async def cut(cls, source: PieceSource, kept: Any, rng: random.Random) -> ShuffledPieces:
-        """Cut the whole recording; `kept` is an empty file for the samples."""
+        """Cut the whole recording, and close it; `kept` is an empty file for the samples."""
         import numpy
 
         cut: list[tuple[Piece, int, int]] = []
-        while not source.ended:
-            await source.prepare()
-            while piece := source.take():
-                bare = replace(piece, samples=piece.samples[:0].copy())
-                cut.append((bare, kept.tell(), piece.samples.size))
-                kept.write(piece.samples.tobytes())
-        await source.close()
+        try:
+            while not source.ended:
+                await source.prepare()
+                while piece := source.take():
+                    bare = replace(piece, samples=piece.samples[:0].copy())
+                    cut.append((bare, kept.tell(), piece.samples.size))
+                    kept.write(piece.samples.tobytes())
+        finally:
+            await source.close()
         kept.flush()
         rng.shuffle(cut)
         return cls(
@@ -127,22 +134,12 @@ class ShuffledPieces:
     def __len__(self) -> int:
         return len(self._left)
 
-    def take(self) -> Piece | None:
-        """The next; None: there are no more."""
-        return self._left.pop(0) if self._left else None
-
-    def take_one(self, ready: Callable[[Piece], bool]) -> Piece | None:
+    def take(self, ready: Callable[[Piece], bool] = lambda piece: True) -> Piece | None:
         """The next for which `ready` holds; None: there is none."""
         piece = next(filter(ready, self._left), None)
         if piece is not None:
             self._left = [other for other in self._left if other is not piece]
         return piece
-
-    async def prepare(self) -> None:
-        """Nothing to prepare."""
-
-    async def close(self) -> None:
-        """Nothing to close."""
 
 
 class PrivateRecording(ScatteredRecording):
@@ -174,9 +171,7 @@ class PrivateRecording(ScatteredRecording):
             for record in self._requests.candidates
             if record.peer_id in self._listener_of and self._requests.slots.free(record, now)
         }
-        piece = self._pieces.take_one(
-            lambda piece: self._listener_shares.planned(piece.number) in idle
-        )
+        piece = self._pieces.take(lambda piece: self._listener_shares.planned(piece.number) in idle)
         return piece if piece or self._requests else self._pieces.take()
 
     def _needs_for(self, piece: Piece) -> Requirements:

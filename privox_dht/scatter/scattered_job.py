@@ -56,9 +56,12 @@ class Pieces(Protocol[P_co]):
         """How many are ready."""
 
     async def prepare(self) -> None:
-        """Make another one ready, or find that there are no more."""
+        """Make another one ready, or find that there are no more. Here: all were made at once."""
+        return
 
-    async def close(self) -> None: ...
+    async def close(self) -> None:
+        """Stop making them."""
+        return
 
 
 class ScatteredJob(ABC, Generic[P, R]):
@@ -203,7 +206,7 @@ class ScatteredJob(ABC, Generic[P, R]):
             piece = self._next_piece()
             if piece is None:
                 return
-            self._request(piece, self._requests.stragglers.start(piece.number, piece.seconds))
+            self._request(piece, self._requests.stragglers.start(piece.seconds))
             self._prepare()
 
     def _prepare(self) -> None:

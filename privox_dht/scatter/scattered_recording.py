@@ -11,11 +11,11 @@ from pathlib import Path
 from privox_dht.dispatch.dispatcher import Dispatcher
 from privox_dht.dispatch.job_events import Emit
 from privox_dht.dispatch.job_options import TranscriptionOptions
-from privox_dht.dispatch.job_state import Done
+from privox_dht.dispatch.job_state import Attempt, Done
 from privox_dht.dispatch.selection import Requirements
 from privox_dht.dispatch.work import Work
+from privox_dht.errors import AllProducersFailed, JobError, RequestRejected
 from privox_dht.scatter.cut import Piece
-from privox_dht.scatter.outcome import recording_error
 from privox_dht.scatter.piece_requests import PieceRequest
 from privox_dht.scatter.piece_source import Sound
 from privox_dht.scatter.piece_work import PieceWork
@@ -99,11 +99,8 @@ class ScatteredRecording(ScatteredJob[Piece, Transcript]):
             self._held.pop(piece.number, None)
 
     def _emit_ready(self) -> None:
-        count = (
-            self._requests.stragglers.pieces
-            if self._source.ended and not len(self._source)
-            else None
-        )
+        all_made = self._source.ended and not len(self._source)
+        count = self._requests.stragglers.pieces if all_made else None
         self._queue.extend(self._stitcher.decide_language(count))
         if self._stitcher.language_decided:
             asked = (request.piece.number for request in self._requests)
@@ -112,3 +109,30 @@ class ScatteredRecording(ScatteredJob[Piece, Transcript]):
         for segment in self._stitcher.take_ready():
             self._emitted.append(segment)
             self._emit(segment)
+
+
+def recording_error(
+    source: Sound, left_out: Sequence[tuple[Piece, JobError]], attempts: Sequence[Attempt]
+) -> JobError | None:
+    """The error of a recording whose pieces are all settled; None: there is none.
+
+    Args:
+        source: where the pieces came from.
+        left_out: pieces that no producer could transcribe, and why.
+        attempts: what was tried for any piece.
+    """
+    if source.decode_error is not None:
+        return RequestRejected(
+            f"the recording breaks off at {clock_time(source.seconds)}; what comes before was"
+            f" transcribed ({source.decode_error.message})",
+            status=source.decode_error.status,
+            code=source.decode_error.code,
+        )
+    if left_out:
+        times = ", ".join(
+            f"{clock_time(piece.start)} to {clock_time(piece.end)}"
+            for piece, _ in sorted(left_out, key=lambda left: left[0].number)
+        )
+        why = left_out[0][1]
+        return AllProducersFailed(f"no producer could transcribe {times}: {why}", attempts)
+    return None

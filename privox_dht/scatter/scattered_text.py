@@ -34,7 +34,7 @@ from privox_dht.records import Record
 from privox_dht.scatter.one_voice import with_one_voice
 from privox_dht.scatter.passages import Passage, passages
 from privox_dht.scatter.piece_requests import PieceRequest
-from privox_dht.scatter.scattered_job import ScatteredJob
+from privox_dht.scatter.scattered_job import Pieces, ScatteredJob
 from privox_dht.speech import is_ssml
 from privox_dht.speech_api.audio_response import PLAIN
 from privox_dht.speech_api.client import Endpoint, SpeechClient
@@ -67,7 +67,7 @@ async def speech_job(
             async for event in events:
                 yield event
         return
-    check_length(text)
+    _check_length(text)
     job: list[ScatteredText] = []
 
     async def begin(emit: Emit) -> Done[bytes]:
@@ -88,10 +88,10 @@ async def speech_job(
                 job[0].read_by_caller(len(event.data))
 
 
-def check_length(text: str) -> None:
+def _check_length(text: str) -> None:
     """
     Raises:
-        RequestRejected: it is too long, or cannot be cut.
+        RequestRejected: the text is too long, or cannot be cut.
     """
     if len(text) > limits.MAX_BOOK:
         raise RequestRejected(
@@ -99,7 +99,7 @@ def check_length(text: str) -> None:
             " time: have it spoken in parts",
             status=413,
         )
-    if len(text) > limits.MAX_TEXT and is_ssml(text):
+    if is_ssml(text):
         raise RequestRejected(
             f"SSML of more than {limits.MAX_TEXT:,} characters cannot be cut: send plain text, or"
             " several documents",
@@ -155,9 +155,8 @@ class ScatteredText(ScatteredJob[Passage, _SpokenPassage]):
             raise
         await self._end_file()
         if self._left_out:
-            texts = "; ".join(
-                f'"{passage.text[:QUOTED]}..."' for passage, _ in sorted(self._left_out, key=_place)
-            )
+            in_order = sorted(self._left_out, key=lambda left: left[0].number)
+            texts = "; ".join(f'"{passage.text[:QUOTED]}..."' for passage, _ in in_order)
             why = self._left_out[0][1]
             raise AllProducersFailed(f"no producer could speak {texts}: {why}", self._attempts)
         is_wav = self._speech.keep and self._speech.format == "wav"
@@ -229,10 +228,6 @@ async def _in_thread_if_slow(options: SpeechOptions, do: Callable[..., T], *what
     return do(*what) if options.format in PLAIN else await asyncio.to_thread(do, *what)
 
 
-def _place(left_out: tuple[Passage, Exception]) -> int:
-    return left_out[0].number
-
-
 @dataclass(frozen=True, slots=True)
 class _PassageWork:
     """Has a passage spoken as a WAV file, of bounded size."""
@@ -261,7 +256,7 @@ class _PassageWork:
         return _SpokenPassage(file, form)
 
 
-class _Passages:
+class _Passages(Pieces[Passage]):
     """The passages of a text, cut as they are taken."""
 
     ended = True  # they need no preparation
@@ -280,9 +275,3 @@ class _Passages:
         """The next; None: there are no more."""
         taken, self._next = self._next, next(self._left, None)
         return taken
-
-    async def prepare(self) -> None:
-        """Nothing to prepare."""
-
-    async def close(self) -> None:
-        """Nothing to close."""

@@ -20,7 +20,6 @@ DUPLICATE_EVERY = 10  # one piece in so many may get a duplicate request
 
 @dataclass(slots=True)
 class _Request:
-    number: int
     seconds: float  # of sound
     peer_id: str = ""
     since: float | None = None  # when this producer was dialled; None: waits for one
@@ -37,10 +36,10 @@ class Stragglers:
         self._tickets = 0
         self._paces: deque[float] = deque(maxlen=PACES_KEPT)  # seconds for a second of sound
 
-    def start(self, number: int, seconds: float) -> int:
+    def start(self, seconds: float) -> int:
         """A piece of so many seconds of sound is given to the dispatcher; the ticket."""
         self._tickets += 1
-        self._requests[self._tickets] = _Request(number, seconds)
+        self._requests[self._tickets] = _Request(seconds)
         return self._tickets
 
     def dialled(self, ticket: int, peer_id: str, now: float) -> None:
@@ -88,7 +87,7 @@ class Stragglers:
         request = self._requests[ticket]
         request.duplicated = True
         self.duplicates += 1
-        second = self.start(request.number, request.seconds)
+        second = self.start(request.seconds)
         self._requests[second].duplicated = True
         return second
 

@@ -9,22 +9,22 @@ else                               scattered
 
 import asyncio
 import os
-from collections.abc import AsyncGenerator, Callable, Coroutine
-from contextlib import aclosing
+from collections.abc import AsyncGenerator
+from contextlib import aclosing, suppress
+from functools import partial
 from http import HTTPStatus
-from typing import Any
 
 from privox_dht.audio.decoding import check_for_pyav, length_hint
 from privox_dht.audio.refusals import CLAIM_TOLERANCE, too_long
 from privox_dht.dispatch.dispatcher import Dispatcher
 from privox_dht.dispatch.event_stream import streamed
 from privox_dht.dispatch.job_events import Emit, JobEvent, NotScattered, Scattered
-from privox_dht.dispatch.job_options import NEVER, PRIVATE, TranscriptionOptions
+from privox_dht.dispatch.job_options import AUTO, PRIVATE, TranscriptionOptions
 from privox_dht.dispatch.job_state import Done
 from privox_dht.dispatch.selection import Requirements
 from privox_dht.dispatch.work import Audio, TranscriptionWork, opened
-from privox_dht.errors import ConfigError, NoProducer, RequestRejected
-from privox_dht.scatter.piece_source import PieceSource
+from privox_dht.errors import NoProducer, RequestRejected
+from privox_dht.scatter.piece_source import NO_PYAV, PieceSource
 from privox_dht.scatter.private import transcribe_in_private
 from privox_dht.scatter.scattered_recording import ScatteredRecording
 from privox_dht.speech import Transcript
@@ -33,7 +33,6 @@ from privox_dht.speech_api.client import SpeechClient
 SCATTER_ABOVE = 60.0  # seconds; longer recordings are scattered
 SHORT_FILE = 40_000  # bytes; a minute of speech is larger in any format
 MIN_PRODUCERS = 2  # producers
-NO_PYAV = "PyAV is not installed here: pip install 'privox-dht[audio]'"
 
 
 async def transcription_job(
@@ -50,15 +49,9 @@ async def transcription_job(
         needs: what producers must meet.
         options: of the transcription.
     """
-    if options.scatter == PRIVATE:
-        events = streamed(_in_private(dispatcher, client, audio, needs, options))
-        async with aclosing(events):
-            async for event in events:
-                yield event
-        return
     source: PieceSource | None = None
     fitting = 0
-    if options.scatter != NEVER and await asyncio.to_thread(_size, audio) >= SHORT_FILE:
+    if options.scatter == AUTO and await asyncio.to_thread(_size, audio) >= SHORT_FILE:
         fitting = await _count_candidates(dispatcher, needs)
     if fitting >= MIN_PRODUCERS:
         try:
@@ -67,7 +60,9 @@ async def transcription_job(
             if exc.status != HTTPStatus.NOT_IMPLEMENTED:
                 raise
             yield NotScattered(NO_PYAV)
-    if source is None:
+    if options.scatter == PRIVATE:
+        events = streamed(partial(transcribe_in_private, dispatcher, client, audio, needs, options))
+    elif source is None:
         work = TranscriptionWork(client, audio, options)
         events = dispatcher.dispatch(needs, work, wait=options.wait, timeout=options.timeout)
     else:
@@ -83,35 +78,11 @@ async def transcription_job(
             yield event
 
 
-def _in_private(
-    dispatcher: Dispatcher,
-    client: SpeechClient,
-    audio: Audio,
-    needs: Requirements,
-    options: TranscriptionOptions,
-) -> Callable[[Emit], Coroutine[Any, Any, Done[Transcript]]]:
-    """The job of a recording of which no producer may hear more than a share."""
-
-    async def job(emit: Emit) -> Done[Transcript]:
-        try:
-            check_for_pyav()
-        except RequestRejected as exc:
-            raise ConfigError(f"--scatter private: {NO_PYAV}") from exc
-        source = PieceSource(audio, options.max_seconds)
-        try:
-            return await transcribe_in_private(dispatcher, client, source, needs, options, emit)
-        finally:
-            await source.close()
-
-    return job
-
-
 async def _count_candidates(dispatcher: Dispatcher, needs: Requirements) -> int:
     """How many producers fit."""
-    try:
+    with suppress(NoProducer):
         return len(await dispatcher.candidates(needs))
-    except NoProducer:
-        return 0
+    return 0
 
 
 def _size(audio: Audio) -> int:

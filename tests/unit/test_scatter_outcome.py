@@ -15,7 +15,7 @@ from privox_dht.errors import (
 )
 from privox_dht.extras import needed_by
 from privox_dht.scatter.cut import RATE, Piece
-from privox_dht.scatter.outcome import recording_error
+from privox_dht.scatter.scattered_recording import recording_error
 
 
 def source(decode_error: RequestRejected | None = None) -> Any:

@@ -10,7 +10,7 @@ import pytest
 
 from privox_dht.dispatch.job_options import TranscriptionOptions
 from privox_dht.errors import ConfigError, NoProducer, RequestRejected
-from privox_dht.scatter import transcription
+from privox_dht.scatter import private, transcription
 
 
 class Dispatcher:
@@ -49,9 +49,10 @@ async def test_without_pyav_nothing_is_transcribed_in_private_and_it_is_said_why
     def missing() -> None:
         raise RequestRejected("PyAV is not installed", status=501)
 
-    monkeypatch.setattr(transcription, "check_for_pyav", missing)
+    monkeypatch.setattr(private, "check_for_pyav", missing)
     nothing: Any = None
     options = TranscriptionOptions(scatter="private")
-    job = transcription._in_private(nothing, nothing, b"RIFF", nothing, options)
     with pytest.raises(ConfigError, match="--scatter private: "):
-        await job(lambda event: None)
+        await private.transcribe_in_private(
+            nothing, nothing, b"RIFF", nothing, options, lambda event: None
+        )
