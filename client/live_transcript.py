@@ -70,13 +70,10 @@ class LiveTranscript:
         if isinstance(event, Scattered):
             self._seconds = event.seconds
         segment = None if isinstance(event, Done) else self._joined.take(event)
-        if segment is None:
-            self._progress.show(event)
-        elif self._pieces is not None:
+        if segment is not None and self._pieces is not None:
             self._print(self._pieces, segment)
-            self._progress.show(event)
-        else:
-            self._progress.show(event)
+        self._progress.show(event)
+        if segment is not None and self._pieces is None:
             self._save()
 
     def finish(self, transcript: Transcript) -> None:

@@ -14,7 +14,7 @@ talk.srt              srt            and so is one that contradicts --format
 """
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePath
 
@@ -57,7 +57,7 @@ def format_for(service: str, output: str, asked: str) -> str:
     if ending and not named and not format:
         raise ConfigError(
             f"the name {output} does not say which format it is to have; let it end in"
-            f" {_listed(endings)}, or say --format"
+            f" {_endings_of(service)}, or say --format"
         )
     if named and format and named != format:
         raise ConfigError(
@@ -68,7 +68,7 @@ def format_for(service: str, output: str, asked: str) -> str:
     if ending in other and not named:
         raise ConfigError(
             f"--service {service} cannot write {output}, since .{ending} files hold"
-            f" {'sound' if service == STT else 'text'}; let it end in {_listed(endings)}"
+            f" {'sound' if service == STT else 'text'}; let it end in {_endings_of(service)}"
         )
     return format or named or DEFAULTS[service]
 
@@ -78,10 +78,8 @@ def ending_of(service: str, format: str) -> str:
     return next(ending for ending, name in ENDINGS[service].items() if name == format)
 
 
-def _listed(endings: Mapping[str, str]) -> str:
-    first = [next(e for e, name in endings.items() if name == f) for f in dict.fromkeys(
-        endings.values())]  # fmt: skip
-    return ", ".join(f".{ending}" for ending in first)
+def _endings_of(service: str) -> str:
+    return ", ".join(f".{ending_of(service, format)}" for format in formats_of(service))
 
 
 @dataclass(frozen=True, slots=True)
