@@ -61,7 +61,7 @@ class SyncMesh:
         self._closed = False
         entered: Future[None] = Future()
         self._thread = threading.Thread(
-            target=lambda: asyncio.run(self._run(joining, entered)), name="privox", daemon=True
+            target=self._run_loop, args=(joining, entered), name="privox", daemon=True
         )
         self._thread.start()
         try:
@@ -164,6 +164,15 @@ class SyncMesh:
             return await work
         finally:
             self._jobs.discard(task)
+
+    def _run_loop(self, joining: Callable[[], Any], entered: Future[None]) -> None:
+        try:
+            asyncio.run(self._run(joining, entered))
+        except RuntimeError:
+            if threading.main_thread().is_alive():
+                raise
+            # The interpreter ends. From Python 3.12 on it starts no thread then, and asyncio wants
+            # one to wait for its executor's; concurrent.futures has waited for those already.
 
     async def _run(self, joining: Callable[[], Any], entered: Future[None]) -> None:
         self._task, self._loop = asyncio.current_task(), asyncio.get_running_loop()
