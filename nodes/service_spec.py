@@ -27,9 +27,12 @@ class ServiceSpec:
     engine: str = ""  # an engine, "engine:model", or the address of a server; "": the best there is
 
     def __str__(self) -> str:
-        return "/".join(
-            filter(None, (self.service, self.backend, SECRET.sub(r"\1***@", self.engine)))
-        )
+        return "/".join(filter(None, (self.service, self.backend, without_key(self.engine))))
+
+
+def without_key(text: str) -> str:
+    """`text`, for a message: without the key in a server's address."""
+    return SECRET.sub(r"\1***@", text)
 
 
 def parse_service(text: str) -> ServiceSpec:
@@ -38,13 +41,16 @@ def parse_service(text: str) -> ServiceSpec:
     Raises:
         ConfigError: it does not have that form.
     """
+    shown = without_key(text)
     service, _, rest = text.strip().partition("/")
     backend, _, engine = rest.partition("/")
     service = ALIASES.get(service, service)
     if service not in SERVICES:
-        raise ConfigError(f"{text!r}: {service!r} is no service; there is {' and '.join(SERVICES)}")
+        raise ConfigError(
+            f"{shown!r}: {service!r} is no service; there is {' and '.join(SERVICES)}"
+        )
     if backend not in BACKENDS:
-        raise ConfigError(f"{text!r} is not {FORM}: the backend is {' or '.join(BACKENDS)}")
+        raise ConfigError(f"{shown!r} is not {FORM}: the backend is {' or '.join(BACKENDS)}")
     return ServiceSpec(service, backend, engine)
 
 

@@ -12,6 +12,7 @@ Any installed package can add an engine: it names a class in the entry point gro
 of `EngineClass`, and its objects those of a protocol in `privox_dht.speech`.
 """
 
+import importlib
 import importlib.metadata
 import re
 from pathlib import Path
@@ -26,6 +27,9 @@ GPU_ADVICE = {
     speech.STT: "lend stt/cpu; for a GPU: its driver, CUDA 12 and 'privox-dht[whisper]'",
     speech.TTS: "lend tts/cpu; for a GPU: its driver, onnxruntime-gpu and 'privox-dht[piper]'",
 }
+# Modules for remote servers, by the scheme of their address; one without a scheme is SOVA's
+SCHEMES = {"http": "remote_openai", "https": "remote_openai", "wyoming": "remote_wyoming"}
+SOVA = "remote_sova"
 ADDRESS = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[^:/\s]+):[0-9]{1,5}")  # host:port
 
 
@@ -66,9 +70,7 @@ def find(service: str, name: str) -> EngineClass:
         try:
             return cast(EngineClass, entry.load())
         except (ImportError, AttributeError) as exc:
-            raise errors.EngineUnavailable(
-                f"the engine {name} cannot be imported ({exc})", f"reinstall what brings {name}"
-            ) from exc
+            raise _not_importable(name, exc) from exc
     raise errors.ConfigError(
         f"there is no engine {name!r} for {service}; there are {', '.join(known(service))}"
     )
@@ -92,21 +94,33 @@ def make_engines(
     name, _, model = engine.partition(":")
     if not engine:
         return [make(backend=backend, cache=cache) for make in _usable(service, backend)]
-    if engine.startswith(("http://", "https://")):
-        from nodes.engines.remote import openai_engine
-
-        return [openai_engine(service, backend, engine)]
-    if engine.startswith("wyoming://"):
-        from nodes.engines.remote import wyoming_engine
-
-        return [wyoming_engine(service, backend, engine)]
-    if ADDRESS.fullmatch(engine) and name not in known(service):
-        from nodes.engines.remote import sova_engine
-
-        return [sova_engine(service, backend, engine)]
-    engine_class = find(service, name)
-    engine_class.check(backend)
+    if name in SCHEMES or (ADDRESS.fullmatch(engine) and name not in known(service)):
+        module = importlib.import_module(f"nodes.engines.{SCHEMES.get(name, SOVA)}")
+        url = engine if name in SCHEMES else f"http://{engine}"
+        remote: speech.Engine = module.ENGINES[service](url, backend)
+        return [remote]
+    engine_class = _able(service, name, backend)
     return [engine_class(model=model, backend=backend, cache=cache)]
+
+
+def _able(service: str, name: str, backend: str) -> EngineClass:
+    """The class of an engine that could work on this machine.
+
+    Raises:
+        EngineUnavailable: see `EngineClass.check`; or a library that it needs cannot be imported.
+    """
+    engine_class = find(service, name)
+    try:
+        engine_class.check(backend)
+    except ImportError as exc:
+        raise _not_importable(name, exc) from exc
+    return engine_class
+
+
+def _not_importable(name: str, exc: Exception) -> errors.EngineUnavailable:
+    return errors.EngineUnavailable(
+        f"the engine {name} cannot be imported ({exc})", f"reinstall what brings {name}"
+    )
 
 
 def _usable(service: str, backend: str) -> list[EngineClass]:
@@ -114,11 +128,8 @@ def _usable(service: str, backend: str) -> list[EngineClass]:
     usable, reasons = [], []
     for name in known(service):
         try:
-            engine_class = find(service, name)
-            if engine_class.rank >= NEVER_CHOSEN:
-                continue
-            engine_class.check(backend)
-            usable.append(engine_class)
+            if find(service, name).rank < NEVER_CHOSEN:
+                usable.append(_able(service, name, backend))
         except errors.EngineUnavailable as exc:
             reasons.append(exc.why if name in exc.why else f"{name}: {exc.why}")
     if not usable:

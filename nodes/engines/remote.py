@@ -5,9 +5,9 @@
     "wyoming://host:port"         a server with the Wyoming protocol (`remote_wyoming`)
     "host:port"                   a server with SOVA's API (`remote_sova`)
 
-`Server` is the HTTP client that they share; it raises this project's errors. The server is not
-trusted: its answers are bounded and never decompressed, its redirects are not followed, and its
-cookies are not kept.
+`ServerEngine` is the base class of all. `Server` is the HTTP client of two of them; it raises this
+project's errors. The server is not trusted: its answers are bounded and never decompressed, its
+redirects are not followed, and its cookies are not kept.
 
     status 400 404 413 415 422   the request is invalid              RequestRejected
     status 429 503               the server is busy                  ProducerBusy
@@ -19,13 +19,16 @@ import errno
 import json
 import os
 import re
+from abc import ABC, abstractmethod
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
-from typing import Any
+from dataclasses import replace
+from typing import Any, Protocol
 
 import aiohttp
 import yarl
 
+from nodes.service_spec import without_key
 from privox_dht import errors, limits, speech
 from privox_dht.addresses import is_here
 
@@ -46,51 +49,20 @@ REJECTED_STATUSES = {400, 404, 413, 415, 422}
 BUSY_STATUSES = {429, 503}
 
 
-def openai_engine(service: str, backend: str, url: str) -> speech.Engine:
-    """The engine for `service` at a server with OpenAI's audio API."""
-    from nodes.engines import remote_openai
-
-    engine = {speech.STT: remote_openai.OpenAITranscriber, speech.TTS: remote_openai.OpenAISpeaker}[
-        service
-    ]
-    return engine(url, backend)
-
-
-def sova_engine(service: str, backend: str, address: str) -> speech.Engine:
-    """The engine for `service` at a server with SOVA's API."""
-    from nodes.engines import remote_sova
-
-    engine = {speech.STT: remote_sova.SovaTranscriber, speech.TTS: remote_sova.SovaSpeaker}[service]
-    return engine(f"http://{address}", backend)
-
-
-def wyoming_engine(service: str, backend: str, url: str) -> speech.Engine:
-    """The engine for `service` at a server with the Wyoming protocol."""
-    from nodes.engines import remote_wyoming
-
-    engine = {
-        speech.STT: remote_wyoming.WyomingTranscriber,
-        speech.TTS: remote_wyoming.WyomingSpeaker,
-    }[service]
-    return engine(url, backend)
-
-
 class Server:
     """The HTTP client of one remote server."""
 
     def __init__(self, url: str) -> None:
         try:
             given = yarl.URL(url)
-            if not given.host:
-                raise ValueError("it names no host")
+            if not given.host or not given.port:
+                raise ValueError("it names no host, or port 0")
             self.key, self.name = given.user or "", given.fragment
             self.base = _base_url(given.with_user(None).with_fragment(None).with_query(None))
-            port = self.base.port
         except ValueError as exc:
-            raise errors.ConfigError(f"{url!r} is not the address of a server: {exc}") from exc
-        if not self.base.host or not port:
-            raise errors.ConfigError(f"{url!r} is not the address of a server")
-        if self.key and self.base.scheme == "http" and not is_here(self.base.host):
+            shown = without_key(url)
+            raise errors.ConfigError(f"{shown!r} is not the address of a server: {exc}") from exc
+        if self.key and self.base.scheme == "http" and not is_here(given.host):
             raise errors.ConfigError(
                 f"the key of the server at {self} would be sent unencrypted: use https"
             )
@@ -203,6 +175,60 @@ class Server:
             status=response.status,
             code="refused_elsewhere",
         )
+
+
+class AnyServer(Protocol):
+    """`Server`, or the same for a protocol without HTTP."""
+
+    def open(self) -> None:
+        """Get ready. Raises: EngineUnavailable: a package is missing."""
+
+    async def close(self) -> None: ...
+
+    def bad_answer(self, what: str) -> errors.EngineFailed:
+        """The error for an invalid answer."""
+
+
+class ServerEngine(ABC):
+    """An engine that works at a remote server."""
+
+    service, api = "", ""  # the API's name is the engine's name in records
+
+    def __init__(self, server: AnyServer, backend: str) -> None:
+        self.server = server
+        self.info = speech.EngineInfo(self.service, backend, self.api)
+
+    def __repr__(self) -> str:
+        return f"<{self.api} {self.service} at {self.server}>"
+
+    async def start(self) -> None:
+        self.server.open()
+        try:
+            async with asyncio.timeout(PROBE_TIMEOUT):
+                await self._probe()
+                self.info = replace(self.info, speed=await self._measure())
+        except (errors.JobError, TimeoutError) as exc:
+            await self.close()
+            why = str(exc) or f"the server at {self.server} is too slow"
+            raise errors.EngineUnavailable(why, "start that server, or name another") from exc
+        except BaseException:
+            await self.close()
+            raise
+
+    async def close(self) -> None:
+        await self.server.close()
+
+    @abstractmethod
+    async def check_alive(self) -> None:
+        """See `nodes.engine_watch`."""
+
+    async def _probe(self) -> None:
+        """Find out what the server can do, if it can be asked."""
+        return
+
+    @abstractmethod
+    async def _measure(self) -> float:
+        """Seconds of audio per second."""
 
 
 def names(listed: Any) -> list[str]:

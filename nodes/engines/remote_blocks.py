@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import AsyncGenerator
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 from nodes.engines import benchmark, pauses
+from nodes.engines.remote import ServerEngine
 from nodes.engines.remote_openai import max_text_length
 from privox_dht import errors, speech
 
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 PROBE_SECONDS = 2  # of audio
 
 
-class BlockTranscriber(ABC):
+class BlockTranscriber(ServerEngine):
     """Speech to text at a server whose API does not translate."""
 
     service = speech.STT
@@ -37,7 +38,7 @@ class BlockTranscriber(ABC):
         for start, end in await asyncio.to_thread(pauses.blocks, pcm, self.rate, self.block):
             text, language = await self._block(pcm[start:end], request)
             if len(text) > max_text_length(self.block):
-                raise self._bad_answer(f"more text than {self.block:.0f} s of sound hold")
+                raise self.server.bad_answer(f"more text than {self.block:.0f} s of sound hold")
             if text:
                 span = round(start / self.rate, 2), round(end / self.rate, 2)
                 yield speech.Segment(text, *span, (), language or request.language)
@@ -48,11 +49,5 @@ class BlockTranscriber(ABC):
     ) -> tuple[str, str]:
         """The text of one block, and its language ("": the server does not say)."""
 
-    @abstractmethod
-    def _bad_answer(self, what: str) -> errors.EngineFailed:
-        """The error for an invalid answer."""
-
     async def _measure(self) -> float:
-        """Seconds of audio per second."""
-        whole = cast(speech.Transcriber, self)
-        return await benchmark.transcribing_speed(whole, benchmark.babble(PROBE_SECONDS, self.rate))
+        return await benchmark.transcribing_speed(self, benchmark.babble(PROBE_SECONDS, self.rate))

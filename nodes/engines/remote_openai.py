@@ -13,9 +13,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import io
 import math
 import re
-from abc import ABC, abstractmethod
 from collections.abc import AsyncGenerator, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any
 import aiohttp
 
 from nodes.engines import benchmark, pauses
-from nodes.engines.remote import PROBE_TIMEOUT, Server, names
+from nodes.engines.remote import ANSWER_TIMEOUT, Server, ServerEngine, names
 from privox_dht import audio, errors, languages, limits, model_names, speech
 from privox_dht.audio import wav_header
 
@@ -33,62 +33,37 @@ if TYPE_CHECKING:
 
 ENGINE = "openai-api"
 BLOCK = 300.0  # seconds of audio in one request: 10 MB, below the limit of all known servers
+SHORTEST_BLOCK = 30.0  # seconds; Whisper works on so many at a time, however few it gets
 STT_NAMES = re.compile("whisper|transcri|stt|asr")
 TTS_NAMES = re.compile("tts|speech|voice|kokoro|piper")
 DEFAULT_MODELS = {speech.STT: "whisper-1", speech.TTS: "tts-1"}  # names that most servers accept
 DEFAULT_VOICE = "alloy"
 OLD_LANGUAGE_CODES = {"jv": "jw", "fil": "tl"}  # languages for which Whisper has an older code
-SAMPLE = "The quick brown fox jumps over the lazy dog."
 PROBE_SECONDS = 2  # of audio
 TEXT_ALLOWANCE, TEXT_PER_SECOND = 1000, 100  # characters; fast speech has 25 a second
 LONGEST_HEADER = 4096  # bytes in which the samples of a WAV file must have begun
 
 
-class _OpenAIServer(ABC):
-    """The base of both services: the server, and the names that it lists."""
+class _OpenAIEngine(ServerEngine):
+    """The base of both services: the names that the server lists."""
 
-    service = ""
+    api = ENGINE
+    server: Server
     _likely = STT_NAMES
 
     def __init__(self, url: str, backend: str) -> None:
-        self.server = Server(url)
-        self.info = speech.EngineInfo(self.service, backend, ENGINE)
+        super().__init__(Server(url), backend)
         self.model = ""
 
-    def __repr__(self) -> str:
-        return f"<{ENGINE} {self.service} at {self.server}>"
-
-    async def start(self) -> None:
-        self.server.open()
-        try:
-            async with asyncio.timeout(PROBE_TIMEOUT):
-                models = await self._listed("v1/models")
-                self.model = self.server.name or _likely(models, self._likely, self.service)
-                self.info = replace(self.info, models=tuple(models) or (self.model,))
-                await self._query_features()
-                self.info = replace(self.info, speed=await self._measure())
-        except (errors.JobError, TimeoutError) as exc:
-            await self.server.close()
-            why = str(exc) or f"the server at {self.server} is too slow"
-            raise errors.EngineUnavailable(why, "start that server, or name another") from exc
-        except BaseException:
-            await self.server.close()
-            raise
-
-    async def close(self) -> None:
-        await self.server.close()
+    async def _probe(self) -> None:
+        models = await self._listed("v1/models")
+        self.model = self.server.name or _likely(models, self._likely, self.service)
+        self.info = replace(self.info, models=tuple(models) or (self.model,))
 
     async def check_alive(self) -> None:
         """See `nodes.engine_watch`."""
         with contextlib.suppress(errors.ProducerBusy):  # it is up
             await self._listed("v1/models")
-
-    @abstractmethod
-    async def _query_features(self) -> None:
-        """Find out what else the server can do."""
-
-    @abstractmethod
-    async def _measure(self) -> float: ...
 
     async def _listed(self, path: str) -> list[str]:
         """Names that the server lists; none if it has no such page."""
@@ -103,7 +78,7 @@ class _OpenAIServer(ABC):
         return model_names.for_engine(requested, ENGINE) or self.model
 
 
-class OpenAITranscriber(_OpenAIServer):
+class OpenAITranscriber(_OpenAIEngine):
     """Speech to text at the server."""
 
     service = speech.STT
@@ -113,7 +88,8 @@ class OpenAITranscriber(_OpenAIServer):
         self, pcm: NDArray[np.float32], request: speech.TranscriptionRequest
     ) -> AsyncGenerator[speech.Segment]:
         path = "v1/audio/translations" if request.translate else "v1/audio/transcriptions"
-        spans = await asyncio.to_thread(pauses.blocks, pcm, self.rate, BLOCK)
+        longest = block_seconds(self.info.speed)
+        spans = await asyncio.to_thread(pauses.blocks, pcm, self.rate, longest)
         for start, end in spans:
             file = await asyncio.to_thread(as_wav, pcm[start:end], self.rate)
             answer = await self.server.json("POST", path, data=self._form(file, request))
@@ -121,8 +97,9 @@ class OpenAITranscriber(_OpenAIServer):
             for segment in self._segments(answer, offset, seconds):
                 yield segment
 
-    async def _query_features(self) -> None:
-        """Find out whether it translates; many servers do not."""
+    async def _probe(self) -> None:
+        """Find out, too, whether it translates; many servers do not."""
+        await super()._probe()
         request = speech.TranscriptionRequest(translate=True)
         with contextlib.suppress(errors.JobError):
             pcm = benchmark.babble(PROBE_SECONDS, self.rate)
@@ -136,7 +113,7 @@ class OpenAITranscriber(_OpenAIServer):
 
     def _form(self, file: bytes, request: speech.TranscriptionRequest) -> aiohttp.FormData:
         form = aiohttp.FormData()
-        form.add_field("file", file, filename="audio.wav", content_type="audio/wav")
+        form.add_field("file", io.BytesIO(file), filename="audio.wav", content_type="audio/wav")
         form.add_field("model", self._model_for(request.model))
         form.add_field("response_format", "verbose_json")
         if request.temperature:
@@ -173,21 +150,22 @@ class OpenAITranscriber(_OpenAIServer):
         return [segment for segment in segments if segment.text]
 
 
-class OpenAISpeaker(_OpenAIServer):
+class OpenAISpeaker(_OpenAIEngine):
     """Text to speech at the server."""
 
     service = speech.TTS
     _likely = TTS_NAMES
     voice = DEFAULT_VOICE
 
-    async def _query_features(self) -> None:
+    async def _probe(self) -> None:
+        await super()._probe()
         voices = await self._listed("v1/audio/voices")
         if voices:
             self.voice = voices[0]
             self.info = replace(self.info, models=tuple(voices))
 
     async def _measure(self) -> float:
-        return await benchmark.speaking_speed(self, SAMPLE)
+        return await benchmark.speaking_speed(self)
 
     async def speak(self, request: speech.SpeechRequest) -> AsyncGenerator[speech.AudioChunk]:
         body = {
@@ -241,6 +219,15 @@ class OpenAISpeaker(_OpenAIServer):
         if not limits.MIN_RATE <= form.rate <= limits.MAX_RATE:
             raise self.server.bad_answer(f"sound at {form.rate} Hz")
         return form
+
+
+ENGINES = {speech.STT: OpenAITranscriber, speech.TTS: OpenAISpeaker}
+
+
+def block_seconds(speed: float) -> float:
+    """Seconds of audio in one request, for a server of this measured speed (0: not known yet): it
+    must answer in time."""
+    return min(BLOCK, max(SHORTEST_BLOCK, speed * ANSWER_TIMEOUT / 2)) if speed else BLOCK
 
 
 def as_wav(pcm: NDArray[np.float32], rate: int) -> bytes:

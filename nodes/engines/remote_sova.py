@@ -15,7 +15,6 @@ from __future__ import annotations
 import asyncio
 import base64
 import io
-from abc import ABC, abstractmethod
 from collections.abc import AsyncGenerator
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -25,7 +24,8 @@ import aiohttp
 from nodes.codecs import Codecs
 from nodes.cores import usable_cores
 from nodes.engines import benchmark
-from nodes.engines.remote import MAX_SOUND, PROBE_TIMEOUT, Server, names
+from nodes.engines.pooled_engine import not_found
+from nodes.engines.remote import MAX_SOUND, Server, ServerEngine, names
 from nodes.engines.remote_blocks import BlockTranscriber
 from nodes.engines.remote_openai import as_wav
 from privox_dht import errors, limits, model_names, speech
@@ -43,41 +43,18 @@ PIECE = 1 << 15  # samples passed on at a time
 NO_SOUND = "something that is not sound"
 
 
-class _SovaServer(ABC):
+class _SovaEngine(ServerEngine):
     """The base of both services."""
 
-    service = ""
+    api = ENGINE
+    server: Server
 
     def __init__(self, url: str, backend: str) -> None:
-        self.server = Server(url)
-        self.info = speech.EngineInfo(self.service, backend, ENGINE)
-
-    def __repr__(self) -> str:
-        return f"<{ENGINE} {self.service} at {self.server}>"
-
-    async def start(self) -> None:
-        self.server.open()
-        try:
-            async with asyncio.timeout(PROBE_TIMEOUT):
-                speed = await self._measure()
-        except (errors.JobError, TimeoutError) as exc:
-            await self.close()
-            why = str(exc) or f"the server at {self.server} is too slow"
-            raise errors.EngineUnavailable(why, "start that server, or name another") from exc
-        except BaseException:
-            await self.close()
-            raise
-        self.info = replace(self.info, speed=speed)
-
-    async def close(self) -> None:
-        await self.server.close()
+        super().__init__(Server(url), backend)
 
     async def check_alive(self) -> None:
         """See `nodes.engine_watch`."""
         await self.server.check_connection()
-
-    @abstractmethod
-    async def _measure(self) -> float: ...
 
     def _response(self, answer: Any) -> list[Any]:
         """The `response` of an answer whose code is 0."""
@@ -89,7 +66,7 @@ class _SovaServer(ABC):
         return response
 
 
-class SovaTranscriber(BlockTranscriber, _SovaServer):
+class SovaTranscriber(BlockTranscriber, _SovaEngine):
     """Speech to text at the server."""
 
     dialect, block = "SOVA's dialect", 20.0
@@ -102,9 +79,6 @@ class SovaTranscriber(BlockTranscriber, _SovaServer):
         form.add_field("audio_blob", file, filename="audio.wav", content_type="audio/wav")
         return self._text(await self.server.json("POST", "asr", data=form)), ""
 
-    def _bad_answer(self, what: str) -> errors.EngineFailed:
-        return self.server.bad_answer(what)
-
     def _text(self, answer: Any) -> str:
         try:
             [recognised] = answer["r"]
@@ -114,7 +88,7 @@ class SovaTranscriber(BlockTranscriber, _SovaServer):
         return " ".join(" ".join(texts).split())
 
 
-class SovaSpeaker(_SovaServer):
+class SovaSpeaker(_SovaEngine):
     """Text to speech at the server."""
 
     service = speech.TTS
@@ -129,10 +103,12 @@ class SovaSpeaker(_SovaServer):
         await super().close()
         await self._codecs.close()
 
-    async def _measure(self) -> float:
+    async def _probe(self) -> None:
         voices = await self._voices()
         self.voice = voices[0]
         self.info = replace(self.info, models=tuple(voices))
+
+    async def _measure(self) -> float:
         return await benchmark.speaking_speed(self, SAMPLE)
 
     async def _voices(self) -> list[str]:
@@ -145,14 +121,7 @@ class SovaSpeaker(_SovaServer):
     async def speak(self, request: speech.SpeechRequest) -> AsyncGenerator[speech.AudioChunk]:
         named = model_names.for_engine(request.voice or request.model, ENGINE) or self.voice
         if named not in self.info.models:
-            known = ", ".join(self.info.models)
-            raise errors.RequestRejected(
-                f"the server at {self.server} has no voice {named[: limits.MAX_NAME]!r};"
-                f" it has {known}",
-                status=404,
-                code="voice_not_found",
-                param="voice",
-            )
+            raise not_found(f"the server at {self.server}", "voice", named, self.info.models)
         speed = min(max(request.speed, SLOWEST), FASTEST)
         form = {"text": request.text, "voice": named, "options": f"speed_factor={speed}"}
         answer = await self.server.json("POST", "synthesize/", MAX_SOUND, data=form)
@@ -172,3 +141,6 @@ class SovaSpeaker(_SovaServer):
             return io.BytesIO(base64.b64decode(coded, validate=True))
         except (KeyError, IndexError, TypeError, ValueError) as exc:
             raise self.server.bad_answer(NO_SOUND) from exc
+
+
+ENGINES = {speech.STT: SovaTranscriber, speech.TTS: SovaSpeaker}

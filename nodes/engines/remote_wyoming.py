@@ -17,7 +17,7 @@ from __future__ import annotations
 import asyncio
 import importlib.util
 import json
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -26,7 +26,14 @@ from typing import TYPE_CHECKING, Any
 import yarl
 
 from nodes.engines import benchmark
-from nodes.engines.remote import ANSWER_TIMEOUT, CONNECT_TIMEOUT, MAX_ANSWER, PROBE_TIMEOUT, names
+from nodes.engines.remote import (
+    ANSWER_TIMEOUT,
+    CONNECT_TIMEOUT,
+    MAX_ANSWER,
+    MAX_ERROR_TEXT,
+    ServerEngine,
+    names,
+)
 from nodes.engines.remote_blocks import BlockTranscriber
 from privox_dht import errors, languages, limits, model_names, speech
 
@@ -38,74 +45,47 @@ if TYPE_CHECKING:
 ENGINE = "wyoming"
 INSTALL = "pip install 'privox-dht[wyoming]'"
 CHUNK = 3200  # samples in one event: 0.2 s, as in a microphone's stream
-SAMPLE = "The quick brown fox jumps over the lazy dog."
 LONGEST_LINE = 64 * limits.KIB  # bytes of an event's first line
 MAX_PAYLOAD = limits.MIB  # bytes of sound in one event; a second at 192 kHz is 0.4
-MAX_ERROR_TEXT = 200  # characters of an error message that are passed on
 
 
-class _WyomingServer(ABC):
-    """The base of both services: the server, and the names that it lists."""
+class WyomingServer:
+    """The connections to one server."""
 
-    service = ""
-
-    def __init__(self, url: str, backend: str) -> None:
+    def __init__(self, url: str) -> None:
         try:
             given = yarl.URL(url)
             if not given.host or not given.explicit_port:
                 raise ValueError("it is not wyoming://host:port")
         except ValueError as exc:
             raise errors.ConfigError(f"{url!r} is not the address of a server: {exc}") from exc
-        self._host, self._port, self._name = given.host, given.explicit_port, given.fragment
-        self.info = speech.EngineInfo(self.service, backend, ENGINE)
-
-    def __repr__(self) -> str:
-        return f"<{ENGINE} {self.service} at {self}>"
+        self._host, self._port, self.name = given.host, given.explicit_port, given.fragment
 
     def __str__(self) -> str:
         return f"{self._host}:{self._port}"
 
-    async def start(self) -> None:
+    def open(self) -> None:
         if importlib.util.find_spec("wyoming") is None:
             raise errors.EngineUnavailable("wyoming is not installed", INSTALL)
-        try:
-            async with asyncio.timeout(PROBE_TIMEOUT):
-                self.info = self._engine_info(await self.describe())
-                self.info = replace(self.info, speed=await self._measure())
-        except (errors.JobError, TimeoutError) as exc:
-            why = str(exc) or f"the server at {self} is too slow"
-            raise errors.EngineUnavailable(why, "start that server, or name another") from exc
 
     async def close(self) -> None:
         return
 
-    async def check_alive(self) -> None:
-        """See `nodes.engine_watch`."""
-        await self.describe()
+    def bad_answer(self, what: str) -> errors.EngineFailed:
+        return errors.EngineFailed(f"the server at {self} answers with {what}")
 
     async def describe(self) -> Mapping[str, Any]:
         """The server's description of itself."""
         from wyoming.info import Describe
 
-        async with self._connected() as connection:
+        async with self.connected() as connection:
             await connection.send(Describe())
             while (event := await connection.receive()).type != "info":
                 pass
         return event.data
 
-    @abstractmethod
-    def _engine_info(self, info: Mapping[str, Any]) -> speech.EngineInfo:
-        """What it can do, by its description.
-
-        Raises:
-            EngineFailed: it has nothing for this service.
-        """
-
-    @abstractmethod
-    async def _measure(self) -> float: ...
-
     @asynccontextmanager
-    async def _connected(self) -> AsyncIterator[_Connection]:
+    async def connected(self) -> AsyncIterator[_Connection]:
         """A connection for one request; its errors become `EngineFailed`."""
         try:
             async with asyncio.timeout(CONNECT_TIMEOUT):
@@ -115,30 +95,18 @@ class _WyomingServer(ABC):
         except (OSError, TimeoutError) as exc:
             raise errors.EngineFailed(f"the server at {self} does not answer") from exc
         try:
-            yield _Connection(str(self), reader, writer)
+            yield _Connection(self, reader, writer)
         except (asyncio.IncompleteReadError, OSError) as exc:
             raise errors.EngineFailed(f"the server at {self} closed the connection") from exc
         finally:
             writer.transport.abort()
-
-    def _listed(self, info: Mapping[str, Any], kind: str, of: str) -> Sequence[Mapping[str, Any]]:
-        """The models or voices of the first program that has some."""
-        programs = info.get(kind)
-        for program in programs if isinstance(programs, list) else ():
-            listed = program.get(of) if isinstance(program, dict) else None
-            listed = listed if isinstance(listed, list) else []
-            found = [one for one in listed if isinstance(one, dict) and names([one.get("name")])]
-            if found:
-                ready = [one for one in found if one.get("installed", True)]
-                return (ready or found)[: limits.MAX_SLOTS]
-        raise errors.EngineFailed(f"the server at {self} has nothing for {self.service}")
 
 
 class _Connection:
     """The connection of one request."""
 
     def __init__(
-        self, server: str, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+        self, server: WyomingServer, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
     ) -> None:
         self._server, self._reader, self._writer = server, reader, writer
 
@@ -167,14 +135,11 @@ class _Connection:
             raise errors.EngineFailed(f"the server at {self._server} is too slow") from exc
         except (asyncio.LimitOverrunError, ValueError, TypeError, KeyError, AttributeError,
                 RecursionError) as exc:  # fmt: skip
-            raise self.bad_answer("something that is not Wyoming") from exc
+            raise self._server.bad_answer("something that is not Wyoming") from exc
         if event.type == "error":
             reason = " ".join(str(data.get("text", "")).split())[:MAX_ERROR_TEXT]
             raise errors.EngineFailed(f"the server at {self._server} failed: {reason}")
         return event
-
-    def bad_answer(self, what: str) -> errors.EngineFailed:
-        return _bad_answer(self._server, what)
 
     async def _read_exactly(self, size: Any, most: int) -> bytes:
         if size is None:
@@ -184,11 +149,43 @@ class _Connection:
         return await self._reader.readexactly(size)
 
 
-def _bad_answer(server: str, what: str) -> errors.EngineFailed:
-    return errors.EngineFailed(f"the server at {server} answers with {what}")
+class _WyomingEngine(ServerEngine):
+    """The base of both services."""
+
+    api = ENGINE
+    server: WyomingServer
+
+    def __init__(self, url: str, backend: str) -> None:
+        super().__init__(WyomingServer(url), backend)
+
+    async def check_alive(self) -> None:
+        await self.server.describe()
+
+    async def _probe(self) -> None:
+        self.info = self._engine_info(await self.server.describe())
+
+    @abstractmethod
+    def _engine_info(self, info: Mapping[str, Any]) -> speech.EngineInfo:
+        """What it can do, by its description.
+
+        Raises:
+            EngineFailed: it has nothing for this service.
+        """
+
+    def _listed(self, info: Mapping[str, Any], kind: str, of: str) -> Sequence[Mapping[str, Any]]:
+        """The models or voices of the first program that has some."""
+        programs = info.get(kind)
+        for program in programs if isinstance(programs, list) else ():
+            listed = program.get(of) if isinstance(program, dict) else None
+            listed = listed if isinstance(listed, list) else []
+            found = [one for one in listed if isinstance(one, dict) and names([one.get("name")])]
+            if found:
+                ready = [one for one in found if one.get("installed", True)]
+                return (ready or found)[: limits.MAX_SLOTS]
+        raise errors.EngineFailed(f"the server at {self.server} has nothing for {self.service}")
 
 
-class WyomingTranscriber(BlockTranscriber, _WyomingServer):
+class WyomingTranscriber(BlockTranscriber, _WyomingEngine):
     """Speech to text at the server."""
 
     dialect, block = "Wyoming", 30.0
@@ -200,9 +197,9 @@ class WyomingTranscriber(BlockTranscriber, _WyomingServer):
         from wyoming.audio import AudioChunk, AudioStart, AudioStop
 
         samples = (pcm * 32_767).clip(-32_768, 32_767).astype("<i2").tobytes()
-        model = model_names.for_engine(request.model, ENGINE) or self._name or None
+        model = model_names.for_engine(request.model, ENGINE) or self.server.name or None
         language = languages.primary(request.language) if request.language else None
-        async with self._connected() as connection:
+        async with self.server.connected() as connection:
             await connection.send(Transcribe(name=model, language=language))
             await connection.send(AudioStart(self.rate, 2, 1))
             for at in range(0, len(samples), 2 * CHUNK):
@@ -224,11 +221,8 @@ class WyomingTranscriber(BlockTranscriber, _WyomingServer):
             all_languages=tuple(sorted({languages.primary(tag) for tag in tags})),
         )
 
-    def _bad_answer(self, what: str) -> errors.EngineFailed:
-        return _bad_answer(str(self), what)
 
-
-class WyomingSpeaker(_WyomingServer):
+class WyomingSpeaker(_WyomingEngine):
     """Text to speech at the server. The protocol has no speed: the server uses its own."""
 
     service = speech.TTS
@@ -237,36 +231,35 @@ class WyomingSpeaker(_WyomingServer):
         from wyoming.tts import Synthesize
 
         left, rate = limits.MAX_SPEECH_SECONDS, 0
-        async with self._connected() as connection:
+        async with self.server.connected() as connection:
             await connection.send(Synthesize(request.speakable, self._voice(request)))
             while (event := await connection.receive()).type != "audio-stop":
                 if event.type != "audio-chunk":
                     continue
-                rate = self._rate(event, rate, connection)
+                rate = self._rate(event, rate)
                 pcm = event.payload or b""
                 sound = speech.AudioChunk(rate, pcm[: len(pcm) // 2 * 2])
                 left -= sound.seconds
                 if left < 0:
-                    raise connection.bad_answer("more speech than a text can have")
+                    raise self.server.bad_answer("more speech than a text can have")
                 if sound.pcm:
                     yield sound
         if not rate:
-            raise connection.bad_answer("no sound")
+            raise self.server.bad_answer("no sound")
 
-    @staticmethod
-    def _rate(event: Event, before: int, connection: _Connection) -> int:
+    def _rate(self, event: Event, before: int) -> int:
         """The rate of a piece of sound, which must be 16-bit mono at one rate."""
         rate, form = event.data.get("rate"), (event.data.get("width"), event.data.get("channels"))
         known = isinstance(rate, int) and limits.MIN_RATE <= rate <= limits.MAX_RATE
         if isinstance(rate, int) and known and form == (2, 1) and before in (0, rate):
             return rate
-        raise connection.bad_answer("sound that is not 16-bit mono at one rate")
+        raise self.server.bad_answer("sound that is not 16-bit mono at one rate")
 
     def _voice(self, request: speech.SpeechRequest) -> Any:
         from wyoming.tts import SynthesizeVoice
 
         named = model_names.for_engine(request.voice or request.model, ENGINE) or (
-            "" if request.language else self._name
+            "" if request.language else self.server.name
         )
         if named:
             voice, _, speaker = named.partition("+")
@@ -286,7 +279,7 @@ class WyomingSpeaker(_WyomingServer):
         )
 
     async def _measure(self) -> float:
-        return await benchmark.speaking_speed(self, SAMPLE)
+        return await benchmark.speaking_speed(self)
 
 
 def _tags(one: Mapping[str, Any]) -> list[str]:
@@ -298,3 +291,6 @@ def _tags(one: Mapping[str, Any]) -> list[str]:
 def _speakers(voice: Mapping[str, Any]) -> list[str]:
     listed = voice.get("speakers")
     return names([s.get("name") for s in listed or () if isinstance(s, dict)])
+
+
+ENGINES = {speech.STT: WyomingTranscriber, speech.TTS: WyomingSpeaker}

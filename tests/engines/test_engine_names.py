@@ -1,6 +1,7 @@
 """Engines by name: what "service/backend/what" means, and what is said when it means nothing."""
 
 import importlib.metadata
+import sys
 from importlib.metadata import EntryPoint, EntryPoints
 from pathlib import Path
 from typing import Any
@@ -84,6 +85,17 @@ def test_an_engine_that_cannot_work_here_says_why_and_what_mends_it(installed: N
     assert unavailable.value.fix == "buy one"
     with pytest.raises(errors.EngineUnavailable, match="broken cannot be imported"):
         engines.make_engines("stt", "cpu", "broken")
+
+
+@pytest.mark.parametrize("what", ["", "faster-whisper"])
+def test_a_library_that_an_engine_looks_for_its_gpu_with_may_be_broken(
+    what: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The node ended with a traceback where CTranslate2 finds no CUDA library."""
+    pytest.importorskip("faster_whisper")
+    monkeypatch.setitem(sys.modules, "ctranslate2", None)
+    with pytest.raises(errors.EngineUnavailable, match="faster-whisper cannot be imported"):
+        engines.make_engines("stt", "gpu", what)
 
 
 def test_without_any_engine_each_says_why(installed: None, monkeypatch: pytest.MonkeyPatch) -> None:

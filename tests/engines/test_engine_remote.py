@@ -1,6 +1,7 @@
 """Speech servers elsewhere as engines: what they are asked, and what comes of what they say."""
 
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -237,6 +238,28 @@ async def test_a_server_that_is_not_there_is_told_at_start() -> None:
             assert unavailable.value.fix
 
 
+async def test_a_slow_server_gets_shorter_blocks(openai: OpenAi) -> None:
+    """It answers a block as a whole, and has three minutes: it never answered for five of sound."""
+    async with started("stt", url(openai)) as engine:
+        engine.info = replace(engine.info, speed=0.5)
+        await hear(engine, seconds=100)
+    asked = [a["file"] for a in openai.asked if a["path"].endswith("transcriptions")][1:]
+    lengths = [audio.decode(file, 16_000).size / 16_000 for file in asked]
+    assert sum(lengths) == 100 and max(lengths) <= 45
+
+
+@pytest.mark.parametrize("speed", [0.0, 0.001, 0.1, 1.0, 100.0])
+def test_a_block_is_at_most_five_minutes_and_at_least_half_a_minute(speed: float) -> None:
+    assert 30 <= remote_openai.block_seconds(speed) <= 300
+
+
+@pytest.mark.parametrize("url", ["https://s3cret@host:99999", "https://s3cret@host:0/v1"])
+def test_a_key_in_an_address_that_is_wrong_is_not_shown(url: str) -> None:
+    with pytest.raises(errors.ConfigError, match="is not the address of a server") as refused:
+        engines.make_engines("stt", "cpu", url)
+    assert "s3cret" not in str(refused.value)
+
+
 @pytest.mark.parametrize("what", ["http://", "http://host:99999", "https:///path"])
 def test_what_is_no_address_is_told(what: str) -> None:
     with pytest.raises(errors.ConfigError, match="not the address of a server"):
@@ -272,7 +295,9 @@ async def test_an_older_sova_does_not_list_its_voices(sova: Sova) -> None:
 
 async def test_a_voice_that_sova_does_not_have_is_refused(sova: Sova) -> None:
     async with started("tts", sova.address) as engine:
-        with pytest.raises(errors.RequestRejected, match="no voice 'Anna'; it has Natasha, Ruslan"):
+        with pytest.raises(
+            errors.RequestRejected, match="no voice 'Anna' here; it has Natasha, Ruslan"
+        ):
             await say(engine, Say("x", "Anna"))
 
 

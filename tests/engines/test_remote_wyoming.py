@@ -187,14 +187,14 @@ async def test_a_server_that_goes_is_not_offered_until_it_is_back() -> None:
         watch = EngineWatch([engine], changed.set, every=0.01)
         producer = Producer([engine], 1, codecs, is_up=watch.is_up)
         watching = asyncio.create_task(watch.run())
-        port, engine._port = engine._port, free_port()  # as if it had gone
+        port, engine.server._port = engine.server._port, free_port()  # as if it had gone
         async with asyncio.timeout(10):
             await changed.wait()
         assert not producer.engines() and repr(watch) == "<EngineWatch 1 of 1 servers down>"
         with pytest.raises(errors.ProducerBusy, match="is down"):
             producer.admit("stt", Offer())
         changed.clear()
-        engine._port = port
+        engine.server._port = port
         async with asyncio.timeout(10):
             await changed.wait()
         assert producer.engines() == [engine.info]

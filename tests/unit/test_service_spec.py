@@ -41,3 +41,6 @@ def test_the_key_of_a_server_elsewhere_is_not_shown() -> None:
     assert spec.engine == "https://s3cret@host/path@x"
     assert str(spec) == "stt/cpu/https://***@host/path@x"
     assert str(parse_service("stt/cpu/http://host/path@x")) == "stt/cpu/http://host/path@x"
+    with pytest.raises(ConfigError, match=r"https://\*\*\*@host") as refused:
+        parse_service("stt/cpuu/https://s3cret@host")
+    assert "s3cret" not in str(refused.value)
