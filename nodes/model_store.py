@@ -57,7 +57,7 @@ def fetch(name: str, cache: Path | None) -> StoredModel:
         if importlib.util.find_spec("faster_whisper") is None:
             raise EngineUnavailable("faster-whisper is not installed", whisper_models.INSTALL)
         whisper_models.model_folder(model, cache)
-        wanted = whisper_models.resolve_model(model)
+        wanted = whisper_models.name_in_cache(model)
     return next(one for one in stored(cache) if (one.engine, one.model) == (engine, wanted))
 
 
@@ -68,7 +68,7 @@ def remove(name: str, cache: Path | None) -> StoredModel:
         ConfigError: it is not here; the message lists those that are.
     """
     engine, model = named(name)
-    wanted = model if engine == PIPER else whisper_models.resolve_model(model)
+    wanted = model if engine == PIPER else whisper_models.name_in_cache(model)
     here = stored(cache)
     for one in here:
         if (one.engine, one.model) == (engine, wanted):

@@ -105,6 +105,12 @@ def downloaded(name: str, cache: Path | None) -> Path:
         ) from exc
 
 
+def name_in_cache(name: str) -> str:
+    """The name under which `cached` lists a model."""
+    model = resolve_model(name)
+    return _name_of(_known().get(model, model))
+
+
 def cached(cache: Path | None) -> list[tuple[str, int, Path]]:
     """The name, size in bytes, and folder of each model in the cache."""
     return [
@@ -146,11 +152,18 @@ def _repositories(cache: Path | None) -> list[Any]:
 
 
 def _name_of(repository: str) -> str:
-    """faster-whisper's name for a repository, or the repository's own name."""
-    from faster_whisper import utils
+    """faster-whisper's first name for a repository, or the repository's own name."""
+    return next((name for name, its in _known().items() if its == repository), repository)
 
+
+def _known() -> dict[str, str]:
+    """The repositories that faster-whisper knows, by name; some have two names."""
+    try:
+        from faster_whisper import utils
+    except ImportError:
+        return {}
     known: dict[str, str] = getattr(utils, "_MODELS", {})
-    return next((name for name, its in known.items() if its == repository), repository)
+    return known
 
 
 def _has_content(file: Path) -> bool:

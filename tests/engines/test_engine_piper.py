@@ -14,7 +14,7 @@ from random_texts import DEADLY, SCRIPTS, random_text
 
 from nodes.engines import piper as piper_module
 from nodes.engines.piper import Piper, choose
-from privox_dht import errors, limits, speech
+from privox_dht import errors, speech
 
 pytest.importorskip("piper")
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -95,8 +95,8 @@ async def test_a_speaker_is_chosen_by_name_or_number(engine: Piper) -> None:
 @pytest.mark.parametrize(
     ("named", "said"),
     [
-        ("en_GB-alan-low", "no voice 'en_GB-alan-low' here; it has 1, such as xx_XX-test-low"),
-        ("+p9", "no speaker 'p9' here; it has 3, such as p0, p1, p2"),
+        ("en_GB-alan-low", "no voice 'en_GB-alan-low' here; it has xx_XX-test-low"),
+        ("+p9", "no speaker 'p9' here; it has p0, p1, p2"),
         ("+3", "no speaker '3' here"),
         ("+-1", "no speaker '-1' here"),
     ],
@@ -108,7 +108,7 @@ async def test_a_voice_that_is_not_there_is_refused(engine: Piper, named: str, s
 
 
 async def test_a_language_it_does_not_speak_is_refused(engine: Piper) -> None:
-    with pytest.raises(errors.RequestRejected, match="speaks en, not 'de'"):
+    with pytest.raises(errors.RequestRejected, match="no language 'de' here; it has en"):
         await say(engine, "Guten Tag", language="de")
 
 
@@ -116,15 +116,6 @@ async def test_a_language_it_does_not_speak_is_refused(engine: Piper) -> None:
 async def test_texts_without_words_end_well(engine: Piper, text: str) -> None:
     for sound in await say(engine, text):
         assert len(sound.pcm) % 2 == 0
-
-
-async def test_a_voice_that_runs_wild_is_stopped(
-    engine: Piper, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(limits, "MAX_SPEECH_SECONDS", 1.0)
-    with pytest.raises(errors.RequestRejected, match="longer than 1 s") as refused:
-        await say(engine, "This is a sentence that takes longer than a second. And another.")
-    assert refused.value.status == 413
 
 
 async def test_a_listener_who_leaves_stops_the_voice(engine: Piper) -> None:
@@ -202,6 +193,28 @@ async def test_a_broken_download_leaves_no_half_of_a_voice(hub: Path, tmp_path: 
     with pytest.raises(errors.EngineUnavailable, match=r"cannot be downloaded .*404"):
         await Piper(model="en_US-tiny-low", cache=tmp_path / "cache").start()
     assert [f.name for f in (tmp_path / "cache").iterdir()] == ["en_US-tiny-low.onnx.json"]
+
+
+async def test_a_download_that_breaks_off_leaves_nothing_and_is_tried_again(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Half of a voice was kept: it could not be loaded, and was not fetched again."""
+
+    async def half(request: web.Request) -> web.StreamResponse:
+        response = web.StreamResponse(headers={"Content-Length": "100"})
+        await response.prepare(request)
+        await response.write(bytes(50))
+        assert request.transport is not None
+        request.transport.close()
+        return response
+
+    app = web.Application()
+    app.router.add_get("/{path:.*}", half)
+    async with TestServer(app) as server:
+        monkeypatch.setenv("HF_ENDPOINT", str(server.make_url("")))
+        with pytest.raises(errors.EngineUnavailable, match=r"cannot be downloaded .*50 bytes"):
+            await Piper(model="en_US-tiny-low", cache=tmp_path / "cache").start()
+    assert not list((tmp_path / "cache").iterdir())
 
 
 @pytest.mark.parametrize("name", ["bob", "en_US-../../x-low", "en_US-tiny-low/../x", "EN_us-a-b"])

@@ -16,21 +16,22 @@ from aiohttp import web
 from aiohttp.test_utils import TestServer
 
 pytest.importorskip("faster_whisper")
-REPOSITORY = "Systran/faster-whisper-tiny"
+TINY, TURBO = "Systran/faster-whisper-tiny", "mobiuslabsgmbh/faster-whisper-large-v3-turbo"
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 VOICE = "en_US-tiny-low"
 
 
 @pytest.fixture
 async def hub(tmp_path: Path) -> AsyncIterator[str]:
-    """The address of a hub that has one model and one voice."""
+    """The address of a hub that has two models and one voice."""
     model = tiny_whisper.make(tmp_path / "model")
     voices = tmp_path / "voices"
     tiny_piper.make(voices / "en" / "en_US" / "tiny" / "low" / f"{VOICE}.onnx")
 
     async def repository(request: web.Request) -> web.Response:
         siblings = [{"rfilename": file.name} for file in model.iterdir()]
-        about = {"_id": "1", "id": REPOSITORY, "modelId": REPOSITORY, "sha": COMMIT}
+        name = "/".join(request.path.split("/")[3:5])
+        about = {"_id": "1", "id": name, "modelId": name, "sha": COMMIT}
         return web.json_response({**about, "siblings": siblings, "tags": []})
 
     async def tree(request: web.Request) -> web.Response:
@@ -45,10 +46,11 @@ async def hub(tmp_path: Path) -> AsyncIterator[str]:
         return web.Response(body=file.read_bytes(), headers=headers)
 
     app = web.Application()
-    app.router.add_get(f"/api/models/{REPOSITORY}", repository)
-    app.router.add_get(f"/api/models/{REPOSITORY}/revision/{{revision}}", repository)
-    app.router.add_get(f"/api/models/{REPOSITORY}/tree/{{revision}}", tree)
-    app.router.add_get(f"/{REPOSITORY}/resolve/{{revision}}/{{file}}", resolve)
+    for name in (TINY, TURBO):
+        app.router.add_get(f"/api/models/{name}", repository)
+        app.router.add_get(f"/api/models/{name}/revision/{{revision}}", repository)
+        app.router.add_get(f"/api/models/{name}/tree/{{revision}}", tree)
+        app.router.add_get(f"/{name}/resolve/{{revision}}/{{file}}", resolve)
     app.router.add_static("/rhasspy/piper-voices/resolve/main", voices)
     async with TestServer(app) as server:
         yield str(server.make_url("")).rstrip("/")
@@ -92,6 +94,20 @@ async def test_models_are_fetched_listed_and_removed(hub: str, tmp_path: Path) -
     code, told, _ = await models("", cache, "list")
     assert (code, told) == (0, "")
     assert not list(cache.glob("*.onnx*"))
+
+
+@pytest.mark.timeout(180)
+@pytest.mark.parametrize(("name", "listed"), [("turbo", "large-v3-turbo"), (TINY, "tiny")])
+async def test_a_model_of_several_names_is_fetched_and_removed_by_each(
+    hub: str, tmp_path: Path, name: str, listed: str
+) -> None:
+    """The download of `turbo` ended with a traceback, since it is listed by its other name."""
+    cache = tmp_path / "cache"
+    code, told, wrong = await models(hub, cache, "fetch", name, "--json")
+    assert (code, names(told)) == (0, [f"faster-whisper:{listed}"]), wrong
+    code, told, wrong = await models("", cache, "remove", name, "--json")
+    assert (code, names(told)) == (0, [f"faster-whisper:{listed}"]), wrong
+    assert (await models("", cache, "list"))[1] == ""
 
 
 @pytest.mark.timeout(180)
