@@ -41,13 +41,10 @@ def load() -> tuple[dict[str, Any], worker_main.Handler]:
 
 
 def answer(request: dict[str, Any], payload: bytes, link: Link) -> None:
-    try:
-        if "decode" in request:
-            _decode(request, payload, link)
-        else:
-            _encode(request, link)
-    except errors.RequestRejected as exc:
-        raise worker_main.InputRefused(exc.message, exc.status, exc.param or "", exc.code) from exc
+    if "decode" in request:
+        _decode(request, payload, link)
+    else:
+        _encode(request, link)
 
 
 def _decode(request: dict[str, Any], payload: bytes, link: Link) -> None:

@@ -17,7 +17,9 @@ from privox_dht.errors import RequestRejected
 from privox_dht.speech import is_ssml
 
 BREAK = re.compile(r"""<break\s+time\s*=\s*["']([^"'<>]*)["']\s*/>""")
-TIME = re.compile(r"\+?([0-9]*\.?[0-9]+)\s*(ms|s)")
+# A number that is matched in one way only: otherwise 4,000 digits would block the node for 0.3 s
+NUMBER = r"([0-9]+(?:\.[0-9]+)?|\.[0-9]+)"
+TIME = re.compile(rf"\+?{NUMBER}\s*(ms|s)")
 STRENGTHS = {
     "none": 0.0,
     "x-weak": 0.1,
@@ -27,7 +29,7 @@ STRENGTHS = {
     "x-strong": 1.0,
 }
 RATES = {"x-slow": 0.5, "slow": 0.75, "medium": 1.0, "default": 1.0, "fast": 1.25, "x-fast": 1.5}
-PERCENT = re.compile(r"([0-9]*\.?[0-9]+)\s*%?")
+PERCENT = re.compile(rf"{NUMBER}\s*%?")
 REFERENCES = ("src", "uri", "href", "fetchtimeout")  # attributes that refer to a file or URL
 ELEMENTS = ("audio", "lexicon", "lookup", "metadata", "meta")  # elements that do
 BLOCK_ELEMENTS = ("p", "s", "paragraph", "sentence", "speak")  # each is a part of its own

@@ -8,7 +8,7 @@ engine       segments or sound, as they are ready   -> the API, which streams th
 """
 
 import time
-from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, aclosing, asynccontextmanager
 from dataclasses import replace
 from typing import Any, BinaryIO, cast
@@ -154,7 +154,14 @@ class Producer:
             self._quarantine.guarded(lambda: (_name(chosen), _text(request))),
             aclosing(_spoken(cast(Speaker, chosen), request)) as sounds,
         ):
+            left = limits.MAX_SPEECH_SECONDS
             async for sound in sounds:
+                left -= sound.seconds
+                if left < 0:
+                    raise RequestRejected(
+                        f"the text is longer than {limits.MAX_SPEECH_SECONDS:.0f} s of speech",
+                        status=413, param="input",
+                    )  # fmt: skip
                 yield sound
 
     def _chosen(self, service: str, **named: Any) -> Engine:
@@ -189,13 +196,19 @@ async def _spoken(speaker: Speaker, request: SpeechRequest) -> AsyncGenerator[Au
         spoken = replace(request, text=part.text, speed=clamp_speed(request.speed * part.speed))
         async with aclosing(speaker.speak(spoken)) as sounds:
             async for sound in sounds:
-                if silence:
-                    yield _silent(sound.rate, silence)
-                rate, silence = sound.rate, 0.0
+                rate = sound.rate
+                for pause in _silence(rate, silence):
+                    yield pause
+                silence = 0.0
                 yield sound
-    if rate and silence:
-        yield _silent(rate, silence)
+    for pause in _silence(rate, silence):
+        yield pause
 
 
-def _silent(rate: int, seconds: float) -> AudioChunk:
-    return AudioChunk(rate, bytes(2 * round(rate * seconds)))
+def _silence(rate: int, seconds: float) -> Iterator[AudioChunk]:
+    """In pieces of a second: the pauses of one text may take half an hour."""
+    left = round(rate * seconds)
+    while left:
+        count = min(left, rate)
+        yield AudioChunk(rate, bytes(2 * count))
+        left -= count

@@ -17,6 +17,7 @@ VOWELS = ((730, 1090, 2440), (270, 2290, 3010), (300, 870, 2240), (530, 1840, 24
 VOWEL_SECONDS = 0.18
 PITCH, BANDWIDTH = 120.0, 120.0  # Hz
 FORMANT_GAINS = (1.0, 0.5, 0.33)
+SAMPLE = "The quick brown fox jumps over the lazy dog near the old river bank."
 
 
 def babble(seconds: float, rate: int) -> NDArray[np.float32]:
@@ -33,7 +34,7 @@ def babble(seconds: float, rate: int) -> NDArray[np.float32]:
     return (sound * loudness).astype(numpy.float32)
 
 
-async def speaking_speed(engine: speech.Speaker, text: str) -> float:
+async def speaking_speed(engine: speech.Speaker, text: str = SAMPLE) -> float:
     """Seconds of speech per second of work of a warm engine.
 
     Raises:

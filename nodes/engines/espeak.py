@@ -17,13 +17,12 @@ from nodes.engines import benchmark
 from nodes.engines.espeak_text import make_safe
 from nodes.engines.pooled_engine import PooledEngine, not_found
 from nodes.engines.worker_pool import WorkerPool
-from privox_dht import errors, languages, limits, model_names, speech
+from privox_dht import errors, languages, model_names, speech
 
 DEFAULT_VOICE = "en-us+edward"  # the variant that speech recognition understands best
 WPM = 150  # words per minute at speed 1; espeak-ng's own 175 is harder to understand
 CALM, LIVELY = 20, 50  # pitch range of the default voice, and of others (espeak-ng's default)
 LOWEST = 256  # a priority below all others
-SAMPLE = "The quick brown fox jumps over the lazy dog near the old river bank."
 
 
 class EspeakNg(PooledEngine):
@@ -57,7 +56,7 @@ class EspeakNg(PooledEngine):
             self.info,
             models=voices,
             languages=languages.published(self._voices.tags),
-            speed=await benchmark.speaking_speed(self, SAMPLE),
+            speed=await benchmark.speaking_speed(self),
             voice_languages={voice: languages.written(voice.partition("+")[0]) for voice in voices},
         )
 
@@ -74,9 +73,8 @@ class EspeakNg(PooledEngine):
             "voice": self._voices.file(voice),
             "wpm": round(WPM * request.speed),
             "range": CALM if voice == DEFAULT_VOICE else LIVELY,
-            "most": limits.MAX_SPEECH_SECONDS,
         }
-        async with aclosing(self._pool.ask(message)) as answer:
+        async with aclosing(self._ask(message)) as answer:
             async for _, pcm in answer:
                 yield speech.AudioChunk(self._rate, pcm)
 

@@ -2,9 +2,8 @@
 
     parent  -> {"list": true}
     worker  -> {"voices": [{"file", "tags"}, ...]}    the audible ones; see `voices`
-    parent  -> {"text", "voice", "wpm", "range", "most"}
-               voice: the file of a voice, and "+variant"
-               range: of pitch (0 to 100); most: seconds of sound at most
+    parent  -> {"text", "voice", "wpm", "range"}
+               voice: the file of a voice, and "+variant"; range: of pitch (0 to 100)
     worker  -> {} + 16-bit PCM                        any number
     worker  -> {"done": true}
 
@@ -57,7 +56,7 @@ class _Voice(c.Structure):
     )
 
 
-SoundSink = Callable[[bytes], bool]  # returns whether to stop
+SoundSink = Callable[[bytes], None]
 _OnSound = c.CFUNCTYPE(c.c_int, c.POINTER(c.c_short), c.c_int, c.c_void_p)
 
 
@@ -89,7 +88,7 @@ class Espeak:
         if self.rate <= 0:
             raise RuntimeError(f"espeak-ng cannot use its data folder {Path.cwd()}")
         self.variants = sorted(p.name for p in Path("voices", "!v").iterdir())
-        self._on_sound: SoundSink = lambda pcm: True
+        self._on_sound: SoundSink = lambda pcm: None
         self._error: Exception | None = None  # raised in the callback
         self._callback = _OnSound(self._on_samples)  # one for all jobs: the sandbox forbids memory
         lib.espeak_SetSynthCallback(self._callback)  # for machine code
@@ -112,14 +111,9 @@ class Espeak:
 
     def _is_audible(self, file: str) -> bool:
         spoken = bytearray()
-
-        def on_sound(pcm: bytes) -> bool:
-            spoken.extend(pcm)
-            return False
-
         request = {"text": AUDIBILITY_TEXT, "voice": file, "range": LISTING_RANGE}
         try:
-            self._speak(request, LISTING_WPM, on_sound)
+            self._speak(request, LISTING_WPM, spoken.extend)
         except RuntimeError:
             return False
         seconds, peak = AUDIBLE
@@ -128,26 +122,9 @@ class Espeak:
 
     def synth(self, request: Mapping[str, Any], link: Link) -> None:
         """Speak the text and send the sound on `link`, piece by piece."""
-        most, wpm = request["most"], request["wpm"]
-        left = int(most * self.rate)
-
-        def on_piece(pcm: bytes) -> None:
-            nonlocal left
-            left -= len(pcm) // 2
-            if left >= 0:
-                link.send({}, pcm)
-
-        with self._stretched(min(1.0, wpm / SLOWEST), on_piece) as write:
-
-            def on_sound(pcm: bytes) -> bool:
-                write(pcm)
-                return left < 0
-
-            status = self._speak(request, max(wpm, SLOWEST), on_sound)
-        if left < 0:
-            raise worker_main.InputRefused(
-                f"the text is longer than {most:.0f} s of speech", 413, "input"
-            )
+        wpm = request["wpm"]
+        with self._stretched(min(1.0, wpm / SLOWEST), lambda pcm: link.send({}, pcm)) as write:
+            status = self._speak(request, max(wpm, SLOWEST), write)
         if status:
             raise RuntimeError(f"espeak-ng failed with status {status}")
 
@@ -156,13 +133,13 @@ class Espeak:
         if not samples or count <= 0 or self._error is not None:
             return self._error is not None
         try:
-            return self._on_sound(c.string_at(samples, 2 * count))
+            self._on_sound(c.string_at(samples, 2 * count))
         except Exception as exc:
             self._error = exc
-            return 1
+        return self._error is not None
 
     def _speak(self, request: Mapping[str, Any], wpm: int, on_sound: SoundSink) -> int:
-        """Speak into `on_sound`, which returns whether to stop. Returns espeak-ng's status."""
+        """Speak into `on_sound`. Returns espeak-ng's status."""
         if self._lib.espeak_SetVoiceByName(request["voice"].encode()):
             raise RuntimeError(f"espeak-ng rejects its own voice {request['voice']!r}")
         self._lib.espeak_SetParameter(RATE, wpm, 0)
@@ -175,9 +152,7 @@ class Espeak:
         return status
 
     @contextlib.contextmanager
-    def _stretched(
-        self, speed: float, on_piece: Callable[[bytes], None]
-    ) -> Iterator[Callable[[bytes], None]]:
+    def _stretched(self, speed: float, on_piece: SoundSink) -> Iterator[SoundSink]:
         """Stretch sound to a speed below espeak-ng's minimum, by the Sonic code in its library."""
         if speed == 1.0:
             yield on_piece

@@ -16,16 +16,15 @@ from pathlib import Path
 from typing import Any
 
 from nodes.engines import benchmark, pico_worker
-from nodes.engines.pooled_engine import PooledEngine
+from nodes.engines.pooled_engine import PooledEngine, not_found
 from nodes.engines.worker_pool import WorkerPool
-from privox_dht import errors, languages, limits, model_names, speech
+from privox_dht import errors, languages, model_names, speech
 
 DEFAULT_VOICE = "en-US"
 MARKUP = str.maketrans("<>", "  ")  # Pico would execute markup instead of speaking it
 SENTENCE = re.compile(r"(?<=[.!?;:…])\s+|\n+")  # between two sentences
 LONGEST = 300  # characters spoken at a time, about 20 s of sound; sentences are shorter
 LONG_WORD = re.compile(r"\S{40}")  # a space is inserted after it: Pico fails on longer numbers
-SAMPLE = "The quick brown fox jumps over the lazy dog near the old river bank."
 
 
 class Pico(PooledEngine):
@@ -56,7 +55,7 @@ class Pico(PooledEngine):
             self.info,
             models=tuple(dict.fromkeys((self._default, *self._voices))),
             languages=languages.published(self._voices),
-            speed=await benchmark.speaking_speed(self, SAMPLE),
+            speed=await benchmark.speaking_speed(self),
             voice_languages={voice: languages.written(voice) for voice in self._voices},
         )
 
@@ -66,9 +65,8 @@ class Pico(PooledEngine):
             "texts": sentences(request.speakable),
             "voice": choose(named, request.language, self._default, self._voices),
             "speed": request.speed,
-            "most": limits.MAX_SPEECH_SECONDS,
         }
-        async with aclosing(self._pool.ask(message)) as answer:
+        async with aclosing(self._ask(message)) as answer:
             async for _, pcm in answer:
                 yield speech.AudioChunk(pico_worker.RATE, pcm)
 
@@ -88,12 +86,7 @@ def choose(named: str, language: str, default: str, voices: Sequence[str]) -> st
         found = default
     if found is None:
         kind, missing = ("voice", named) if named else ("language", language)
-        raise errors.RequestRejected(
-            f"pico has no {kind} {missing[: limits.MAX_NAME]!r}; it has {', '.join(voices)}",
-            status=404,
-            code=f"{kind}_not_found",
-            param=kind,
-        )
+        raise not_found(Pico.name, kind, missing, voices)
     return found
 
 

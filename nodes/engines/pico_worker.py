@@ -1,6 +1,6 @@
 """SVOX Pico (py-nanotts) in a process of its own.
 
-    parent  -> {"texts", "voice", "speed", "most"}    most: seconds of sound at most
+    parent  -> {"texts", "voice", "speed"}
     worker  -> {} + 16-bit PCM at 16 kHz              for each text, as it is spoken
     worker  -> {"done": true}
 
@@ -16,9 +16,9 @@ from typing import Any
 from nodes.engines import worker_main
 from nodes.engines.link import Link
 from nodes.engines.sandbox import Sandbox
+from privox_dht.errors import RequestRejected
 
 RATE = 16_000  # Hz, of all its voices
-SAMPLE_BYTES = 2
 VOLUME = 0.5  # of its default, which clips loud vowels; pocketsphinx misunderstands these
 AUDIBLE = 1000  # 16-bit peak; for unknown letters, Pico clicks at 100
 SECONDS = 60  # of processor time for one text; the longest takes two
@@ -39,7 +39,6 @@ def load() -> tuple[dict[str, Any], worker_main.Handler]:
     os.chdir(voices_folder())
 
     def answer(request: dict[str, Any], _payload: bytes, link: Link) -> None:
-        left = request["most"] * RATE * SAMPLE_BYTES
         audible = not any(map(_has_words, request["texts"]))
         for text in request["texts"]:
             try:
@@ -52,19 +51,13 @@ def load() -> tuple[dict[str, Any], worker_main.Handler]:
                     lingware_path=HERE,
                 )
             except RuntimeError as exc:  # some numbers among unknown letters
-                raise worker_main.InputRefused("pico cannot speak this text", 400, "input") from exc
-            left -= len(pcm)
-            if left < 0:
-                seconds = request["most"]
-                raise worker_main.InputRefused(
-                    f"the text is longer than {seconds:.0f} s", 413, "input"
-                )
+                raise RequestRejected("pico cannot speak this text", param="input") from exc
             audible = audible or max(array.array("h", pcm), default=0) >= AUDIBLE
             if pcm:
                 link.send({}, pcm)
         if not audible:
-            raise worker_main.InputRefused(
-                f"the text has no word that {request['voice']} can speak", 400, "input"
+            raise RequestRejected(
+                f"the text has no word that {request['voice']} can speak", param="input"
             )
 
     return {"voices": [voice.value for voice in py_nanotts.Voice]}, answer

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from nodes.engines import benchmark, pocketsphinx_worker
-from nodes.engines.pooled_engine import PooledTranscriber
+from nodes.engines.pooled_engine import PooledTranscriber, not_found
 from nodes.engines.worker_pool import WorkerPool
 from privox_dht import errors, languages, model_names, speech
 from privox_dht.recording import Recording
@@ -72,9 +72,7 @@ class PocketSphinx(PooledTranscriber):
     ) -> AsyncGenerator[speech.Segment]:
         self._check_request(request)
         message = {"samples": recording.count}
-        async with aclosing(
-            self._pool.ask(message, files=[recording.file], seconds=recording.seconds)
-        ) as answer:
+        async with aclosing(self._ask(message, [recording.file], recording.seconds)) as answer:
             async for head, _ in answer:
                 yield _segment(head["words"], head["at"])
 
@@ -82,19 +80,9 @@ class PocketSphinx(PooledTranscriber):
         if request.translate:
             raise errors.RequestRejected("pocketsphinx does not translate", code="not_supported")
         if model_names.for_engine(request.model, self.name) not in ("", MODEL):
-            raise errors.RequestRejected(
-                f"pocketsphinx has no model {request.model!r}; it has {MODEL}",
-                status=404,
-                code="model_not_found",
-                param="model",
-            )
+            raise not_found(self.name, "model", request.model, [MODEL])
         if request.language and not languages.nearest(request.language, (LANGUAGE,)):
-            raise errors.RequestRejected(
-                f"pocketsphinx understands {LANGUAGE} only, not {request.language!r}",
-                status=404,
-                code="language_not_found",
-                param="language",
-            )
+            raise not_found(self.name, "language", request.language, [LANGUAGE])
 
 
 def _segment(words: list[tuple[str, float, float, float]], offset: float) -> speech.Segment:

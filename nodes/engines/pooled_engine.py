@@ -155,13 +155,14 @@ def not_found(
     """The error for a name that an engine does not have; its message lists some that it has.
 
     Args:
-        kind: "voice", "speaker" or "language".
+        kind: "model", "voice", "speaker" or "language".
         param: the parameter of the request; "": the same as `kind`.
     """
     param = param or kind
+    some = ", ".join(known[:MAX_LISTED])
+    some = f"{len(known)}, such as {some}" if len(known) > MAX_LISTED else some
     return errors.RequestRejected(
-        f"{engine} has no {kind} {missing[: limits.MAX_NAME]!r} here;"
-        f" it has {len(known)}, such as {', '.join(known[:MAX_LISTED])}",
+        f"{engine} has no {kind} {missing[: limits.MAX_NAME]!r} here; it has {some}",
         status=404,
         code=f"{param}_not_found",
         param=param,

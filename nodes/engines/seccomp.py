@@ -21,15 +21,8 @@ NUMBERS: dict[str, tuple[int | None, int | None]] = {
     # read and write files that are open: the job's socket, the upload, the sound
     **{"read": (0, 63), "write": (1, 64), "readv": (19, 65), "writev": (20, 66)},
     **{"pread64": (17, 67), "pwrite64": (18, 68), "lseek": (8, 62), "close": (3, 57)},
-    **{
-        "fstat": (5, 80),
-        "fcntl": (72, 25),
-        "dup": (32, 23),
-        "dup2": (33, None),
-        "dup3": (292, 24),
-        "poll": (7, None),
-        "ppoll": (271, 73),
-    },
+    **{"fstat": (5, 80), "fcntl": (72, 25), "dup": (32, 23), "dup2": (33, None)},
+    **{"dup3": (292, 24), "poll": (7, None), "ppoll": (271, 73)},
     **{"select": (23, None), "pselect6": (270, 72), "shutdown": (48, 210)},
     **{"sendto": (44, 206), "recvfrom": (45, 207), "sendmsg": (46, 211), "recvmsg": (47, 212)},
     **{"getsockname": (51, 204), "getsockopt": (55, 209)},
@@ -52,23 +45,12 @@ NUMBERS: dict[str, tuple[int | None, int | None]] = {
     **{"sched_setaffinity": (203, 122), "eventfd2": (290, 19)},
     # with conditions: see `_conditions`
     **{"newfstatat": (262, 79), "statx": (332, 291), "prlimit64": (302, 261)},
-    **{
-        "open": (2, None),
-        "tgkill": (234, 131),
-        "clone": (56, 220),
-        "clone3": (435, 435),
-        "openat": (257, 56),
-    },
+    **{"open": (2, None), "openat": (257, 56), "tgkill": (234, 131)},
+    **{"clone": (56, 220), "clone3": (435, 435)},
     # read folders
     **{"getdents64": (217, 61), "readlink": (89, None), "readlinkat": (267, 78)},
-    **{
-        "stat": (4, None),
-        "lstat": (6, None),
-        "access": (21, None),
-        "faccessat": (269, 48),
-        "faccessat2": (439, 439),
-        "getcwd": (79, 17),
-    },
+    **{"stat": (4, None), "lstat": (6, None), "access": (21, None), "faccessat": (269, 48)},
+    **{"faccessat2": (439, 439), "getcwd": (79, 17)},
 }
 # Denied to a process that works on a GPU. All others are allowed, since the calls that GPU drivers
 # make are not known.

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from nodes.engines import benchmark, whisper_worker
-from nodes.engines.pooled_engine import PooledTranscriber
+from nodes.engines.pooled_engine import PooledTranscriber, not_found
 from nodes.engines.whisper_models import (
     CANNOT_TRANSLATE,
     INSTALL,
@@ -31,7 +31,6 @@ COMPUTE_TYPES = {"cpu": "int8", "gpu": "float16"}
 DEVICES = {"cpu": whisper_worker.CPU, "gpu": "cuda"}
 BLOCK = 300.0  # seconds of audio at a time; the features of five minutes take 10 MB
 WORKER = "nodes.engines.whisper_worker"
-MAX_LISTED = 6  # languages that an error message names
 SELF_TEST_SECONDS = 1  # of sound, to test it
 WORKER_OVERHEAD = 150 * limits.MIB  # bytes of a worker without the model, about
 LOAD_TIMEOUT = 600.0  # seconds; three gigabytes of large-v3 on a slow disk, and a test
@@ -102,22 +101,9 @@ class FasterWhisper(PooledTranscriber):
     def _check_request(self, request: speech.TranscriptionRequest) -> None:
         model = model_names.for_engine(request.model, self.name)
         if model not in ("", *self.info.models):
-            raise errors.RequestRejected(
-                f"faster-whisper has no model {model!r} here; it has {self.info.models[0]}",
-                status=404,
-                code="model_not_found",
-                param="model",
-            )
-        known = self._languages
-        if request.language and not languages.nearest(request.language, known):
-            some = ", ".join(known[:MAX_LISTED])
-            raise errors.RequestRejected(
-                f"{self.info.models[0]} does not know the language {request.language!r};"
-                f" it knows {len(known)}, such as {some}",
-                status=404,
-                code="language_not_found",
-                param="language",
-            )
+            raise not_found(self.name, "model", model, self.info.models)
+        if request.language and not languages.nearest(request.language, self._languages):
+            raise not_found(self.info.models[0], "language", request.language, self._languages)
 
     def _options(self, request: speech.TranscriptionRequest) -> dict[str, Any]:
         options: dict[str, Any] = {

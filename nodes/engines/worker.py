@@ -96,10 +96,7 @@ class Job:
             return None
         if "refused" in head:
             raise errors.RequestRejected(
-                head["refused"],
-                status=head["status"],
-                code=head.get("code") or "invalid_request",
-                param=head["param"] or None,
+                head["refused"], status=head["status"], code=head["code"], param=head["param"]
             )
         if "failed" in head:
             raise errors.EngineFailed(head["failed"])

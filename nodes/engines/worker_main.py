@@ -53,14 +53,6 @@ Handler = Callable[[dict[str, Any], bytes, Link], None]
 Load = Callable[[], tuple[dict[str, Any], Handler]]
 
 
-class InputRefused(Exception):
-    """The request is invalid; with the HTTP status, and `param` and `code` as in OpenAI's API."""
-
-    def __init__(self, message: str, status: int, param: str, code: str = "") -> None:
-        super().__init__(message)
-        self.head = {"refused": message, "status": status, "param": param, "code": code}
-
-
 def serve(load: Load, confinement: Sandbox | None = None, mode: str = FORK) -> None:
     """Load, report to the parent, and do jobs in the sandbox until the parent closes the socket.
 
@@ -248,8 +240,10 @@ def serve_job(link: Link, handler: Handler) -> None:
         files = link.files
         try:
             handler(request, payload, link)
-        except InputRefused as refusal:
-            link.send(refusal.head)
+        except errors.RequestRejected as exc:
+            link.send({
+                "refused": exc.message, "status": exc.status, "code": exc.code, "param": exc.param
+            })  # fmt: skip
         except Disconnected:
             raise
         except Exception as exc:

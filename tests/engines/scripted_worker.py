@@ -15,6 +15,7 @@ from nodes.engines import worker_main
 from nodes.engines.link import Link
 from nodes.engines.priority_lock import PriorityLock
 from nodes.engines.sandbox import Sandbox
+from privox_dht.errors import RequestRejected
 
 TURNS = PriorityLock()
 
@@ -77,7 +78,7 @@ def answer(asked: dict[str, Any], payload: bytes, link: Link) -> None:
             while time.monotonic() < busy_until:
                 pass
         case "refuse":
-            raise worker_main.InputRefused("not that", 404, "voice")
+            raise RequestRejected("not that", status=404, param="voice")
         case "break":
             raise ValueError("broken")
         case "try":

@@ -20,7 +20,7 @@ from nodes.codecs import Codecs
 from nodes.engines import espeak
 from nodes.engines.espeak import EspeakNg
 from nodes.producer import Producer
-from privox_dht import errors, limits, speech
+from privox_dht import errors, speech
 
 pytest.importorskip("espeakng_loader")
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -131,15 +131,6 @@ async def test_text_is_never_seen_on_a_command_line(engine: EspeakNg) -> None:
         await anext(sounds)
         for pid in engine._pool.pids:
             assert not any("--version" in word for word in psutil.Process(pid).cmdline())
-
-
-async def test_a_text_that_becomes_too_long_is_refused(
-    engine: EspeakNg, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(limits, "MAX_SPEECH_SECONDS", 2.0)
-    with pytest.raises(errors.RequestRejected, match="longer than 2 s of speech") as refused:
-        await say(engine, SENTENCE * 5)
-    assert refused.value.status == 413
 
 
 async def test_a_listener_who_leaves_stops_the_voice(engine: EspeakNg) -> None:

@@ -14,7 +14,7 @@ from kit import until
 from random_texts import SCRIPTS, random_text
 
 from nodes.engines.pico import Pico, sentences
-from privox_dht import errors, limits, speech
+from privox_dht import errors, speech
 
 pytest.importorskip("py_nanotts", reason="cannot be had here: py-nanotts has wheels for Linux only")
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -130,15 +130,6 @@ async def test_random_texts_in_many_scripts_never_bring_a_worker_down(
         except errors.EngineFailed as exc:
             pytest.fail(f"text {number} in {voice} ({len(text)} characters): {exc}")
     assert engine._pool.pids == before
-
-
-async def test_a_text_that_becomes_too_long_is_refused(
-    engine: Pico, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(limits, "MAX_SPEECH_SECONDS", 2.0)
-    with pytest.raises(errors.RequestRejected, match="longer than 2 s") as refused:
-        await say(engine, SENTENCE * 5)
-    assert refused.value.status == 413
 
 
 async def test_a_listener_who_leaves_stops_the_voice(engine: Pico) -> None:

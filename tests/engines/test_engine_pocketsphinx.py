@@ -116,8 +116,8 @@ async def test_the_same_recording_is_heard_the_same_again(
 @pytest.mark.parametrize(
     ("request_", "said"),
     [
-        (Request(language="de"), "understands en only, not 'de'"),
-        (Request(model="large"), "no model 'large'; it has en-us"),
+        (Request(language="de"), "no language 'de' here; it has en"),
+        (Request(model="large"), "no model 'large' here; it has en-us"),
         (Request(translate=False, model="pocketsphinx:xx"), "it has en-us"),
     ],
 )

@@ -3,7 +3,7 @@
 import asyncio
 import random
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import aclosing, asynccontextmanager
 from pathlib import Path
 
 import numpy as np
@@ -13,13 +13,14 @@ from kit import until
 
 from nodes.codecs import Codecs
 from nodes.engine_startup import started_engines
+from nodes.engines.espeak import EspeakNg
 from nodes.engines.model_memory import ModelMemory
 from nodes.engines.pooled_engine import EngineOptions
 from nodes.engines.whisper import FasterWhisper
 from nodes.producer import Producer
 from nodes.service_spec import ServiceSpec
 from privox_dht import audio, errors
-from privox_dht.speech import Segment, TranscriptionRequest
+from privox_dht.speech import Segment, SpeechRequest, TranscriptionRequest
 from privox_dht.speech_api import model_catalogue
 
 pytest.importorskip("faster_whisper")
@@ -131,6 +132,36 @@ async def heard(producer: Producer, upload: bytes, model: str) -> str:
 
     answer = producer.transcribe(io.BytesIO(upload), TranscriptionRequest(model=model))
     return " ".join([s.text async for s in answer if isinstance(s, Segment)])
+
+
+class Other:
+    """A model of another engine."""
+
+    model_name = "other"
+
+    async def unload(self) -> None: ...
+
+
+async def test_an_engine_at_work_is_not_unloaded_for_another_model() -> None:
+    """With --model-memory the voice counted as idle: ten minutes after the node's start, or when
+    another model needed the room, it ended in the middle of a sentence."""
+    memory = ModelMemory(1 << 40)
+    engine = EspeakNg()
+    engine.configure(EngineOptions(memory))
+    await engine.start()
+    try:
+        async with aclosing(
+            engine.speak(SpeechRequest("A sentence, and another one. " * 100))
+        ) as sounds:
+            await anext(sounds)
+            with pytest.raises(errors.ProducerBusy, match="no memory"):
+                async with memory.using(Other(), 1 << 40, wait=0.1):
+                    pass
+            assert len([sound async for sound in sounds]) > 10
+        async with memory.using(Other(), 1 << 40):
+            assert not engine.pids and not engine.info.warm
+    finally:
+        await engine.close()
 
 
 async def test_the_list_of_models_says_which_are_warm_and_all_languages(models: Path) -> None:

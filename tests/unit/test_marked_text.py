@@ -1,6 +1,8 @@
 """Pauses and SSML in a text that is to be spoken."""
 
 import random
+import time
+from contextlib import suppress
 
 import pytest
 
@@ -65,6 +67,17 @@ def test_a_doctype_within_ssml_is_refused_before_its_entities_are_looked_at() ->
     text = f'<speak ><?x?></speak><!DOCTYPE speak [<!ENTITY l0 "ha">{bomb}]>'
     with pytest.raises(RequestRejected, match=r"broken|DOCTYPE"):
         parts(text)
+
+
+@pytest.mark.parametrize(
+    "text", ['a <break time="{}!"/>', "<speak><prosody rate='{}!'>a</prosody></speak>"]
+)
+def test_a_number_of_thousands_of_digits_takes_no_time(text: str) -> None:
+    """It took 0.3 s, in which the node answered nobody."""
+    began = time.process_time()
+    with suppress(RequestRejected):
+        parts(text.format("1" * (limits.MAX_TEXT - len(text))))
+    assert time.process_time() - began < 0.05
 
 
 def test_whatever_strangers_send_is_parts_or_a_400() -> None:
