@@ -17,7 +17,7 @@ publishes nothing that a client could find, so it can run beside a node.
 import asyncio
 import time
 from collections.abc import Awaitable, Callable
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass, field
 from functools import partial
 
@@ -36,7 +36,8 @@ from privox_dht.audio import wav
 from privox_dht.dht import Reachability
 from privox_dht.dht.contact_file import ContactFile
 from privox_dht.directory.failover import Directory
-from privox_dht.errors import ConfigError, NotJoined, PrivoxError
+from privox_dht.errors import ConfigError, PrivoxError
+from privox_dht.extras import needed_by
 from privox_dht.identity import Identity
 from privox_dht.membership.members import Membership
 from privox_dht.membership.secret_file import membership_of
@@ -84,11 +85,11 @@ class Doctor:
             report(verdicts[0])
             if verdicts[0].found != YES:
                 return False
-            relays = [("relay", 30.0, self._relay)] if self.config.farm else []
+            relay = partial(farm_check.relay, self.config, self._dht)
             for probe, timeout, run in (
                 ("clock", 5.0, self._clock),
                 ("udp, tcp", 30.0, self._reach),
-                *relays,
+                *((("relay", 30.0, relay),) if self.config.farm else ()),
                 ("records", 15.0, self._records),
                 ("farm", 20.0, self._park),
                 ("round trip", 20.0, self._round_trip),
@@ -119,11 +120,18 @@ class Doctor:
         """A new one: no two nodes share theirs."""
         return membership_of(self.config.secret_file, self.config.network)
 
-    def _neighbours(self) -> list[Address]:
-        """The neighbours to join through: those named, and those that the node remembers."""
+    async def _find_neighbours(self) -> list[Address]:
+        """The neighbours to join through: those named, and those that the node remembers; else
+        those in the local network, if the node is to look there."""
         config = self.config
         kept = ContactFile.choose(config.state_dir, self._dht.contacts_name, config.neighbours)
-        return list(dict.fromkeys([*config.neighbours, *kept.known(time.time())]))
+        known = list(dict.fromkeys([*config.neighbours, *kept.known(time.time())]))
+        if config.lan and not known:
+            with needed_by("--lan", "lan"):
+                from privox_dht import lan
+            with suppress(OSError):  # there is no network
+                known = await lan.find(self._dht.mesh)
+        return known
 
     async def _serving(self, producer: Producer) -> SpeechServer:
         """The API on the number of our UDP port, the only one that is dialled back; else on any."""
@@ -139,15 +147,13 @@ class Doctor:
         raise error
 
     async def _join(self) -> Verdict:
-        if not self._neighbours():
+        self._neighbours = await self._find_neighbours()
+        if not self._neighbours:
             return Verdict(
                 "join", NO, "no neighbour is known",
                 "give --neighbours HOST:PORT; a first node has none, and others join it",
             )  # fmt: skip
-        try:
-            count = await self._dht.join(self._neighbours(), 10.0)
-        except NotJoined as exc:
-            return Verdict("join", NO, str(exc))
+        count = await self._dht.join(self._neighbours, 10.0)
         if through := self._dht.https_neighbour:
             return Verdict(
                 "join", YES, f"UDP is blocked; {count} nodes answer over HTTPS, first {through}",
@@ -200,7 +206,7 @@ class Doctor:
             Identity.generate(), network=self.config.network, host=self.config.host, guest=True,
             member=self._membership(),
         ) as reader:  # fmt: skip
-            await reader.join(self._neighbours(), 5.0)
+            await reader.join(self._neighbours, 5.0)
             found = await reader.find(KIND, "cpu")
         back = any(other.publisher == self.identity.public for other in found)
         detail = f"nodes that hold it: {holders}, {'read back' if back else 'not read back'}"
@@ -208,14 +214,10 @@ class Doctor:
             "records", YES if back else NO, detail, "" if back else "is the clock right?"
         )
 
-    def _clock_is_off(self) -> bool:
-        return abs(self._dht.clock_offset() or 0.0) > limits.CLOCK_SKEW
-
     async def _park(self) -> Verdict:
         farms = await known_farms(self._dht, self.config.farms, self._dht.allows)
-        verdict, self.farm = await farm_check.park(
-            self._stack, farms, self._pool, self._clock_is_off()
-        )
+        clock_harms = abs(self._dht.clock_offset() or 0.0) > limits.CLOCK_SKEW
+        verdict, self.farm = await farm_check.park(self._stack, farms, self._pool, clock_harms)
         return verdict
 
     def _pool(self, farm: FarmAddress) -> FarmPool:
@@ -229,9 +231,6 @@ class Doctor:
             connection=self._server.connection, on_change=lambda pool: None, want=1,
             member=self._member,
         )  # fmt: skip
-
-    async def _relay(self) -> Verdict:
-        return await farm_check.relay(self.config, self._dht)
 
     async def _round_trip(self) -> Verdict:
         if self.farm is None:
@@ -262,6 +261,8 @@ async def _bounded(probe: str, timeout: float, run: Probe) -> Verdict:
             return await run()
     except TimeoutError:
         return Verdict(probe, LATE, f"nothing within {timeout:.0f} s", "is the network very slow?")
+    except PrivoxError as exc:
+        return Verdict(probe, NO, str(exc))
 
 
 def _port_state(is_open: bool | None) -> str:

@@ -45,6 +45,10 @@ class Listening:
     secret_file: str = ""  # of a private mesh
     owner_secret: str = field(default="", repr=False)  # for `owner_status`
 
+    def membership(self) -> Membership | None:
+        """A new one each time: no two nodes share theirs."""
+        return membership_of(Path(self.secret_file) if self.secret_file else None, self.network)
+
 
 @contextmanager
 def listening_file(folder: Path, listening: Listening) -> Iterator[None]:
@@ -93,12 +97,9 @@ async def check(folder: Path, published: bool) -> str:
         Unhealthy: it is not healthy.
     """
     node = listening_in(folder)
-    secret = Path(node.secret_file) if node.secret_file else None
-    try:
-        await _joined_through(node, membership_of(secret, node.network))
-        status = await _status(node, membership_of(secret, node.network))
-    except PrivoxError as exc:
-        raise Unhealthy(f"node {node.peer[:8]} does not answer: {exc}") from exc
+    with _answering(node):
+        await _join_through(node)
+        status = await _status(node)
     held: list[str] = sorted(status.get("published", {}))
     if published and (missing := set(status.get("lends", [])) - set(held)):
         named = ", ".join(sorted(missing))
@@ -107,9 +108,18 @@ async def check(folder: Path, published: bool) -> str:
     return f"node {node.peer[:8]} answers on UDP {node.port} and TCP {node.job_port}{found}"
 
 
-async def _joined_through(node: Listening, member: Membership | None) -> None:
+@contextmanager
+def _answering(node: Listening) -> Iterator[None]:
+    """Whatever goes wrong in it means that the node is not healthy."""
+    try:
+        yield
+    except PrivoxError as exc:
+        raise Unhealthy(f"node {node.peer[:8]} does not answer: {exc}") from exc
+
+
+async def _join_through(node: Listening) -> None:
     async with DhtNode(
-        Identity.generate(), network=node.network, host=None, guest=True, member=member
+        Identity.generate(), network=node.network, host=None, guest=True, member=node.membership()
     ) as guest:
         try:
             await guest.join([(node.host, node.port)], JOIN_TIMEOUT)
@@ -125,18 +135,12 @@ async def owner_status(folder: Path) -> dict[str, Any]:
         Unhealthy: no node answers.
     """
     node = listening_in(folder)
-    secret = Path(node.secret_file) if node.secret_file else None
-    try:
-        member = membership_of(secret, node.network)
-        return await _status(node, member, OWNER_STATUS, node.owner_secret)
-    except PrivoxError as exc:
-        raise Unhealthy(f"node {node.peer[:8]} does not answer: {exc}") from exc
+    with _answering(node):
+        return await _status(node, OWNER_STATUS, node.owner_secret)
 
 
-async def _status(
-    node: Listening, member: Membership | None, path: str = STATUS, token: str | None = None
-) -> dict[str, Any]:
+async def _status(node: Listening, path: str = STATUS, token: str | None = None) -> dict[str, Any]:
     base = f"https://{join_host(node.host, node.job_port)}"
     endpoint = Endpoint(base, public_of(node.peer), token=token)
-    async with SpeechClient(allow=lambda address: True, member=member) as client:
+    async with SpeechClient(allow=lambda address: True, member=node.membership()) as client:
         return await client.status(endpoint, path)

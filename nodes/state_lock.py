@@ -36,7 +36,7 @@ def locked(folder: Path) -> Iterator[Path]:
             f"cannot use the state folder {folder}: {exc.strerror}{_whose(folder)}"
         ) from exc
     try:
-        if not _is_ours(handle):
+        if not _is_ours(folder, handle):
             raise ConfigError(
                 f"another privox-node uses {folder}; give this one its own --state-dir"
             )
@@ -52,18 +52,23 @@ def is_in_use(folder: Path) -> bool:
     except OSError:
         return False
     try:
-        return not _is_ours(handle)
+        return not _is_ours(folder, handle)
     finally:
         os.close(handle)
 
 
-def _is_ours(handle: int) -> bool:
-    """Lock an open file. Returns False if another process has locked it."""
+def _is_ours(folder: Path, handle: int) -> bool:
+    """Lock an open file of `folder`. Returns False if another process has locked it."""
     try:
         if fcntl is not None:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         return False
+    except OSError as exc:  # such as a network file system without locks
+        raise ConfigError(
+            f"files in {folder} cannot be locked ({exc.strerror}); give a --state-dir on a disk of"
+            " this machine"
+        ) from exc
     return True
 
 

@@ -1,6 +1,7 @@
 """The doctor says "cannot lend" wherever the node with the same flags would not start or lend."""
 
 import asyncio
+import functools
 import json
 import os
 import socket
@@ -21,6 +22,7 @@ from nodes.service_spec import parse_services
 from nodes.verdict import LATE, LIKELY, NO, PARTLY, UNKNOWN, YES, Verdict
 from privox_dht.dht import Reachability
 from privox_dht.dht.wire import FAMILY_4
+from privox_dht.errors import NotJoined
 from privox_dht.relay import FarmAddress, FarmLimits
 from privox_dht.relay.producer.session import REFUSAL_TEXTS
 
@@ -224,6 +226,27 @@ async def test_who_knows_no_neighbour_is_told_to_name_one(tmp_path: Path) -> Non
     asked.config = config(tmp_path)
     verdict = await asked._join()
     assert verdict.found == NO and "--neighbours" in verdict.advice
+
+
+async def test_with_lan_neighbours_are_those_that_announce_themselves(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With the flags of a node that finds its mesh by --lan, it said that no neighbour is known."""
+    lan = pytest.importorskip("privox_dht.lan")
+    monkeypatch.setattr(lan, "Lan", functools.partial(lan.Lan, host=HOST))
+    async with node_at(tmp_path / "first") as first:
+        said = lan.properties(first.dht.mesh)
+        async with lan.announced(lan.SERVICE, "privox-test", first.dht.port, HOST, said):
+            _, found = await examined(config(tmp_path / "d", lan=True))
+    assert found["join"].found == YES, found
+
+
+async def test_a_probe_that_fails_is_a_verdict_and_not_the_end() -> None:
+    async def failing() -> Verdict:
+        raise NotJoined("no neighbour answers")
+
+    verdict = await _bounded("records", 1.0, failing)
+    assert (verdict.found, verdict.detail) == (NO, "no neighbour answers")
 
 
 async def test_a_round_trip_goes_through_a_farm_and_why_it_failed_is_said(tmp_path: Path) -> None:

@@ -152,10 +152,7 @@ async def test_health_and_doctor_are_members_too(tmp_path: Path, told: dict[str,
         assert {found[probe] for probe in ("join", "clock", "records", "farm", "round trip")} == {
             "yes"
         }
-        status = await health._status(
-            health.listening_in(tmp_path / "first"),
-            member_of(told["secret_file"]),
-        )
+        status = await health._status(health.listening_in(tmp_path / "first"))
         assert status["private_mesh"] is True
         json.dumps(status)
 

@@ -1,5 +1,6 @@
 """A state folder that cannot be used says whose it is, and what to do."""
 
+import errno
 import os
 import stat
 import subprocess
@@ -114,6 +115,22 @@ def test_a_folder_of_another_user_that_all_can_write_to_is_refused(public: Path)
     )  # fmt: skip
     assert "everybody on this machine can write to the state folder" in ran.stderr
     assert mode_of(public) == 0o777
+
+
+def test_a_folder_on_a_disk_without_locks_is_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Such as a network file system: it was a traceback."""
+
+    def no_locks(handle: int, operation: int) -> None:
+        raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
+
+    monkeypatch.setattr("fcntl.flock", no_locks)
+    said = r"cannot be locked \(No locks available\); give a --state-dir on a disk of this machine"
+    with pytest.raises(ConfigError, match=said), locked(tmp_path):
+        pass
+    with pytest.raises(ConfigError, match=said):
+        is_in_use(tmp_path)
 
 
 def test_whether_a_node_uses_a_folder_can_be_asked(tmp_path: Path) -> None:
