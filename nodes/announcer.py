@@ -39,7 +39,6 @@ class Announcer:
         publish: stores a signed record in the DHT; returns how many nodes hold it.
         folder: where the last sequence number is saved; None: nowhere.
         clock: seconds since the epoch.
-        rng: random numbers for the jitter.
     """
 
     def __init__(
@@ -50,14 +49,12 @@ class Announcer:
         *,
         folder: Path | None = None,
         clock: Callable[[], float] = time.time,
-        rng: random.Random | None = None,
     ) -> None:
         self._identity = identity
         self._make_records = make_records
         self._publish = publish
         self._file = folder / SEQUENCE_FILE if folder else None
         self._clock = clock
-        self._rng = rng or random.Random()
         self._sequence = self._last_sequence()
         self._published: dict[bytes, Record] = {}
         self._announced_any = False
@@ -129,7 +126,7 @@ class Announcer:
 
     def _until_next(self) -> float:
         """Seconds until the next announcement, if nothing changes until then."""
-        jitter = self._rng.uniform(-limits.ANNOUNCE_JITTER, limits.ANNOUNCE_JITTER)
+        jitter = random.uniform(-limits.ANNOUNCE_JITTER, limits.ANNOUNCE_JITTER)
         usual = limits.ANNOUNCE_EVERY + jitter - limits.ANNOUNCE_AT_MOST_EVERY
         if self._failures:
             return float(min(usual, RETRY_FIRST * 2.0 ** min(self._failures - 1, 16)))

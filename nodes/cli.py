@@ -13,9 +13,9 @@ import logging
 import os
 import signal
 import sys
-from collections.abc import Callable, Coroutine, Iterable
+from collections.abc import Iterable
 from dataclasses import asdict
-from typing import Any, TypeVar
+from typing import Any
 
 # Modules stay loaded: searching them for garbage, now and at exit, takes a third of a start
 gc.disable()
@@ -29,23 +29,22 @@ from nodes.doctor import Doctor
 from nodes.gateway.key_command import key
 from nodes.gateway.options import gateway_options
 from nodes.lending_options import TERM_OPTIONS, terms_options
-from nodes.model_commands import model_commands
+from nodes.model_commands import models
 from nodes.node import Node
 from nodes.options import config_from, lending_options, place_options, relay_options, state_option
-from nodes.pause_command import pause_commands
+from nodes.pause_command import pause, resume
+from nodes.program import SETTINGS, print_line, run
 from nodes.secret_command import secret
 from nodes.service_spec import SECRET
-from nodes.status_command import status_command
+from nodes.status_command import status
 from nodes.verdict import Verdict
 from privox_dht import __version__
 from privox_dht.cli.groups import ExplainingGroup, Sections
 from privox_dht.cli.options import ENVIRONMENT, config_option, merge_parent_options, state_folder
-from privox_dht.cli.output import mute_stdout, sanitize, say, set_up_logging, to_stdout
-from privox_dht.errors import ConfigError, PrivoxError
+from privox_dht.cli.output import sanitize, set_up_logging
 
 gc.freeze()
 gc.enable()
-T = TypeVar("T")
 log = logging.getLogger("privox.node")
 EPILOG = (
     "Exit codes: 0 stopped, 1 nothing can be served, "
@@ -56,7 +55,7 @@ EPILOG = (
 @click.group(
     cls=ExplainingGroup,
     invoke_without_command=True,
-    context_settings={"auto_envvar_prefix": ENVIRONMENT, "help_option_names": ["-h", "--help"]},
+    context_settings={**SETTINGS, "help_option_names": ["-h", "--help"]},
     epilog=EPILOG,
 )
 @click.version_option(__version__, prog_name="privox-node")
@@ -84,7 +83,7 @@ def main(context: click.Context, /, **options: Any) -> None:
     if context.get_parameter_source("services") is ParameterSource.COMMANDLINE:
         _warn_of_secrets(options["services"])
     _warn_of_unused(context, options)
-    _run(lambda: serve(config_from(options)))
+    run(lambda: serve(config_from(options)))
 
 
 def _warn_of_unused(context: click.Context, options: dict[str, Any]) -> None:
@@ -110,7 +109,7 @@ def _warn_of_secrets(services: Iterable[str]) -> None:
         )  # fmt: skip
 
 
-@main.command(cls=Sections, context_settings={"auto_envvar_prefix": ENVIRONMENT})
+@main.command(cls=Sections, context_settings=SETTINGS)
 @place_options
 @lending_options
 @terms_options
@@ -131,33 +130,23 @@ def doctor(context: click.Context, /, as_json: bool, **given: Any) -> None:
 
     def report(verdict: Verdict) -> None:
         if as_json:
-            _print(json.dumps(asdict(verdict)))
+            print_line(json.dumps(asdict(verdict)))
             return
         advice = f"\n{'':27}-> {verdict.advice}" if verdict.advice else ""
         line = f"{verdict.probe:<12} {verdict.found:<12}  {verdict.detail}{advice}"
-        _print(sanitize(line))
+        print_line(sanitize(line))
 
     async def examine() -> bool:
         well = await Doctor(config_from(options)).examine(report)
         if not as_json:
-            _print("\nthis machine can lend" if well else "\nthis machine cannot lend as it is")
+            print_line("\nthis machine can lend" if well else "\nthis machine cannot lend as it is")
         return well
 
-    well = _run(examine)
+    well = run(examine)
     sys.exit(0 if well else 1)
 
 
-def _print(line: str) -> None:
-    try:
-        to_stdout(line.encode() + b"\n")
-    except BrokenPipeError:
-        mute_stdout()
-        sys.exit(1)
-    except OSError as exc:
-        raise ConfigError(f"cannot write to stdout: {exc.strerror}") from exc
-
-
-@main.command(context_settings={"auto_envvar_prefix": ENVIRONMENT})
+@main.command(context_settings=SETTINGS)
 @state_option
 @click.option("--published", is_flag=True,
               help="Also require that other nodes hold records of all that it lends.")  # fmt: skip
@@ -172,37 +161,11 @@ def health(context: click.Context, /, published: bool, **given: Any) -> None:
     options = merge_parent_options(context, given)
     set_up_logging("error", as_json=False)
     folder = options["state_dir"] or state_folder("node")
-    _print(sanitize(_run(lambda: health_check.check(folder, published))))
+    print_line(sanitize(run(lambda: health_check.check(folder, published))))
 
 
-def _lines(work: Callable[[], Iterable[str]]) -> None:
-    async def print_lines() -> None:
-        for line in work():
-            _print(line)
-
-    set_up_logging("error", as_json=False)
-    _run(print_lines)
-
-
-main.add_command(model_commands(_lines))
-main.add_command(key)
-for command in pause_commands(_lines):
+for command in (key, models, pause, resume, secret, status):
     main.add_command(command)
-main.add_command(secret)
-main.add_command(status_command(lambda work: _run(work), _print))
-
-
-def _run(work: Callable[[], Coroutine[Any, Any, T]]) -> T:
-    """Run a coroutine as this program; errors become a line and an exit code."""
-    try:
-        return asyncio.run(work())
-    except ConfigError as exc:
-        raise click.UsageError(str(exc)) from exc
-    except PrivoxError as exc:
-        say(f"privox-node: {sanitize(exc)}")
-        sys.exit(1)
-    except KeyboardInterrupt:
-        sys.exit(130)
 
 
 async def serve(config: NodeConfig) -> None:

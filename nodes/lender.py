@@ -34,7 +34,7 @@ from nodes.sound_quota import NetworkSoundQuota
 from privox_dht import limits
 from privox_dht.atomic_file import SECRET, replace_file
 from privox_dht.cli.output import log_fields
-from privox_dht.errors import ProducerBusy
+from privox_dht.errors import ConfigError, ProducerBusy
 from privox_dht.http.request_limits import RequestLimits
 from privox_dht.offer import Offer
 from privox_dht.speech import STT
@@ -197,7 +197,8 @@ class Lender:
         self._battery = not self._terms.on_battery and self._on_battery()
         self._pause = pause.read(self._folder)
         if self._pause is not None and not self._pause.is_active(self._clock()):
-            pause.forget(self._folder)
+            with suppress(ConfigError):  # the next start finds it over, too
+                pause.end(self._folder)
 
     def _kept(self) -> Any:
         try:

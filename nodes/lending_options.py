@@ -47,7 +47,6 @@ def cores_in(text: str) -> int | float:
 
 
 memory_size = parse_with(units.bytes_in)
-time_span = parse_with(units.seconds_in)
 
 terms_options = in_section(
     "When and how much it lends",
@@ -97,16 +96,8 @@ terms_options = in_section(
         ),
     ),
 )
-TERM_OPTIONS = (
-    "lend_hours",
-    "cores",
-    "give_way",
-    "on_battery",
-    "transfer",
-    "address_seconds",
-    "allow_peer",
-    "deny_peer",
-)
+TERM_OPTIONS = ("lend_hours", "cores", "give_way", "on_battery", "transfer", "address_seconds",
+                "allow_peer", "deny_peer")  # fmt: skip
 
 
 def terms_from(options: dict[str, Any]) -> LendingTerms:

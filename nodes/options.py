@@ -37,6 +37,12 @@ state_option = click.option(
     help="Where the node's key and the nodes it knows are kept.",
 )
 
+cache_option = click.option(
+    "--model-cache",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Where models are downloaded to.",
+)
+
 place_options = combine(
     port_option(
         "--port",
@@ -92,11 +98,7 @@ lending_options = combine(
         metavar="NAME=NUMBER,...",
         help=f"What one request may bring: {', '.join(asdict(RequestLimits()))}.",
     ),
-    click.option(
-        "--model-cache",
-        type=click.Path(file_okay=False, path_type=Path),
-        help="Where models are downloaded to.",
-    ),
+    cache_option,
     click.option(
         "--model-memory",
         callback=memory_size,

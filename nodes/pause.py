@@ -6,7 +6,6 @@ privox-node resume  -> the file is removed
 """
 
 import json
-from contextlib import suppress
 from pathlib import Path
 
 from nodes.lending import Pause
@@ -56,9 +55,3 @@ def read(folder: Path) -> Pause | None:
         return Pause()
     until = fields.get("until") if isinstance(fields, dict) else None
     return Pause(float(until) if isinstance(until, int | float) else None)
-
-
-def forget(folder: Path) -> None:
-    """Remove a pause that is over."""
-    with suppress(OSError):
-        (folder / PAUSE_FILE).unlink()

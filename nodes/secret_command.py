@@ -1,11 +1,14 @@
 """`privox-node secret new`: a good secret for a private mesh."""
 
+import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import click
 
+from nodes.program import print_lines
 from privox_dht.atomic_file import create_file
-from privox_dht.cli.output import say, to_stdout
+from privox_dht.cli.output import say
 from privox_dht.errors import ConfigError
 from privox_dht.membership.secret_file import new_secret
 
@@ -22,26 +25,18 @@ def new(file: Path | None) -> None:
 
     Give the same file to every member, by a way that nobody else sees.
     """
-    made = new_secret().encode() + b"\n"
+    print_lines(_new(file))
+
+
+def _new(file: Path | None) -> Iterator[str]:
+    made = new_secret()
     if file is None:
-        to_stdout(made)
+        yield made
         return
-    try:
-        write_new(file, made)
-    except ConfigError as exc:
-        raise click.UsageError(str(exc)) from exc
-    say(f"{file} holds a new secret; every member of the mesh needs this file")
-
-
-def write_new(file: Path, made: bytes) -> None:
-    """A new file, and never another one's place.
-
-    Raises:
-        ConfigError: it is there, or cannot be written.
-    """
-    if file.exists():
+    if os.path.lexists(file):  # Path.exists raises if that is forbidden
         raise ConfigError(f"{file} is there already: to make another secret, name another file")
     try:
-        create_file(file, made)
+        create_file(file, made.encode() + b"\n")
     except OSError as exc:
         raise ConfigError(f"cannot write {file}: {exc.strerror or exc}") from exc
+    say(f"{file} holds a new secret; every member of the mesh needs this file")

@@ -94,6 +94,3 @@ def _port_trouble(config: NodeConfig) -> str:
             hint = "; ports below 1024 are for root" if number == errno.EACCES else ""
             return f"it cannot listen on {config.host or 'any address'}, port {port}: {why}{hint}"
     return ""
-
-
-__all__ = ["engines", "node"]

@@ -8,7 +8,6 @@ import asyncio
 import json
 import sys
 import time
-from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +16,7 @@ import click
 from nodes.health import owner_status
 from nodes.lender import read_lending_state
 from nodes.options import state_option
+from nodes.program import SETTINGS, print_line, run
 from nodes.status_text import lines_of
 from privox_dht.cli.options import ENVIRONMENT, config_option, merge_parent_options, state_folder
 from privox_dht.cli.output import sanitize, set_up_logging
@@ -24,39 +24,23 @@ from privox_dht.cli.output import sanitize, set_up_logging
 CLEAR = "\x1b[H\x1b[2J"  # clears a terminal
 INTERVAL = 1.0  # seconds between two requests
 
-Run = Callable[[Callable[[], Coroutine[Any, Any, None]]], None]
-Say = Callable[[str], None]
 
+@click.command(context_settings=SETTINGS)
+@click.option("--json", "as_json", is_flag=True, envvar=f"{ENVIRONMENT}_JSON",
+              help="One JSON object, once.")  # fmt: skip
+@click.option("--once", is_flag=True, help="Print it once, also on a terminal.")
+@state_option
+@config_option
+@click.pass_context
+def status(context: click.Context, /, as_json: bool, once: bool, **given: Any) -> None:
+    """Show what the node on this machine does: slots, queue, jobs, farms, neighbours, gateway.
 
-def status_command(run: Run, say: Say) -> click.Command:
-    """The command.
-
-    Args:
-        run: runs a coroutine as a program.
-        say: prints a line.
+    On a terminal it goes on until Ctrl-C. The node's state folder holds its address and a
+    token, so only its owner can use this.
     """
-
-    @click.command("status", context_settings={"auto_envvar_prefix": ENVIRONMENT})
-    @click.option("--json", "as_json", is_flag=True, envvar=f"{ENVIRONMENT}_JSON",
-                  help="One JSON object, once.")  # fmt: skip
-    @click.option("--once", is_flag=True, help="Print it once, also on a terminal.")
-    @state_option
-    @config_option
-    @click.pass_context
-    def status(context: click.Context, /, as_json: bool, once: bool, **given: Any) -> None:
-        """Show what the node on this machine does: slots, queue, jobs, farms, neighbours, gateway.
-
-        On a terminal it goes on until Ctrl-C. The node's state folder holds its address and a
-        token, so only its owner can use this.
-        """
-        folder = Path(merge_parent_options(context, given)["state_dir"] or state_folder("node"))
-        set_up_logging("error", as_json=False)
-        if as_json:
-            run(lambda: _print_json(folder, say))
-        else:
-            run(lambda: _show(folder, say, live=sys.stdout.isatty() and not once))
-
-    return status
+    folder = Path(merge_parent_options(context, given)["state_dir"] or state_folder("node"))
+    set_up_logging("error", as_json=False)
+    run(lambda: _show(folder, as_json, live=sys.stdout.isatty() and not once))
 
 
 async def read_status(folder: Path) -> dict[str, Any]:
@@ -70,14 +54,13 @@ async def read_status(folder: Path) -> dict[str, Any]:
     return {**status, "lending": str(lending) if lending else None}
 
 
-async def _print_json(folder: Path, say: Say) -> None:
-    say(json.dumps(await read_status(folder)))
-
-
-async def _show(folder: Path, say: Say, live: bool) -> None:
+async def _show(folder: Path, as_json: bool, live: bool) -> None:
+    if as_json:
+        print_line(json.dumps(await read_status(folder)))
+        return
     while True:
         page = "\n".join(lines_of(await read_status(folder), time.time()))
-        say((CLEAR if live else "") + sanitize(page))
+        print_line((CLEAR if live else "") + sanitize(page))
         if not live:
             return
         await asyncio.sleep(INTERVAL)

@@ -45,6 +45,7 @@ async def known(*chosen: tuple[str, int], allow: bool = True, **more: Any) -> li
         ((("localhost", 1776),), [A]),
         ((("no-such-host.invalid", 1776), (HOST, 1777)), [B]),
         ((("no-such-host.invalid", 1776),), []),
+        ((("no..host", 1776), ("x" * 64, 1776), (HOST, 1777)), [B]),
         (((HOST, 1),), []),
     ],
 )

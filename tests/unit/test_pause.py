@@ -28,10 +28,6 @@ def test_a_pause_is_read_as_it_was_written_and_ends_once(tmp_path: Path) -> None
         pause.write(tmp_path, some)
         assert pause.read(tmp_path) == some
     assert pause.end(tmp_path) and pause.read(tmp_path) is None
-    pause.write(tmp_path, Pause())
-    pause.forget(tmp_path)
-    pause.forget(tmp_path)
-    assert pause.read(tmp_path) is None
 
 
 @pytest.mark.parametrize("written", [b"", b"not JSON", b"[]", b'{"until": "soon"}', b"\xff\xfe"])
@@ -73,6 +69,19 @@ def test_a_pause_may_end_by_itself(tmp_path: Path) -> None:
 def test_a_folder_of_no_node_is_said(tmp_path: Path) -> None:
     ran = run(tmp_path / "none", "pause")
     assert ran.exit_code != 0 and not (tmp_path / "none").exists()
+
+
+def test_a_folder_that_cannot_even_be_looked_at_is_said(tmp_path: Path) -> None:
+    """A name that is too long, like a folder above that others may not enter, was a traceback."""
+    ran = run(tmp_path / ("x" * 300), "pause")
+    assert ran.exit_code == 2 and "no node keeps its state in" in ran.output
+
+
+def test_a_pause_of_more_than_a_year_is_refused(tmp_path: Path) -> None:
+    """Its end is in no calendar: the command and the node failed over that."""
+    ran = run(tmp_path, "pause", "--for", "9999999d")
+    assert ran.exit_code == 2 and "more than a year" in ran.output
+    assert pause.read(tmp_path) is None
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,8 @@
 
 import logging
 import os
+import subprocess
+import sys
 from pathlib import Path
 from unittest.mock import patch
 
@@ -76,6 +78,15 @@ def test_secret_new_prints_one_line(tmp_path: Path) -> None:
     assert ran.exit_code == 0
     assert len(ran.stdout.splitlines()) == 1
     assert read_secret(kept(tmp_path / "s", ran.stdout.encode()))
+
+
+def test_where_no_secret_can_be_written_is_said(tmp_path: Path) -> None:
+    ran = CliRunner().invoke(main, ["secret", "new", str(tmp_path / ("x" * 300))])
+    assert ran.exit_code == 2 and "cannot write" in ran.output
+    with open("/dev/full", "wb") as full:
+        command = [sys.executable, "-m", "nodes.cli", "secret", "new"]
+        process = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, check=False)
+    assert process.returncode == 2 and b"cannot write to stdout" in process.stderr
 
 
 def test_a_node_with_a_short_secret_does_not_start(tmp_path: Path) -> None:
