@@ -189,6 +189,8 @@ async def serve(config: NodeConfig) -> None:
     except asyncio.CancelledError:
         if not stop.is_set():
             raise
+        await loop.shutdown_default_executor()
+        os._exit(0)  # without waiting for the threads that the hub's library downloads in
 
 
 def keep_loaded() -> None:

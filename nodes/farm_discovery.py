@@ -8,9 +8,9 @@ from dataclasses import replace
 from nodes.routes import NetworkState, routes
 from privox_dht import limits
 from privox_dht.addresses import Address
+from privox_dht.daemon_thread import look_up
 from privox_dht.dht import DhtNode
 from privox_dht.interfaces import has_route
-from privox_dht.name_lookup import look_up
 from privox_dht.records import FARM, Direct, Record
 from privox_dht.relay import FarmAddress, FarmLimits
 

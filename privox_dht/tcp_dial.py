@@ -6,7 +6,7 @@ from typing import Any
 
 from aiohappyeyeballs import start_connection
 
-from privox_dht.name_lookup import look_up
+from privox_dht.daemon_thread import look_up
 
 NEXT_ADDRESS_AFTER = 0.25  # seconds until the next address is tried beside the last one
 

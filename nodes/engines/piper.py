@@ -9,17 +9,18 @@ Each sentence is one piece of sound. piper runs in a process of its own, `piper_
 espeak-ng has the same bugs, so texts are made safe for it (`espeak_text`).
 """
 
-import asyncio
 import importlib.util
 import json
 import os
 import re
 import shutil
+import time
 import urllib.error
 import urllib.request
 from collections.abc import AsyncGenerator, Mapping, Sequence
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -30,13 +31,15 @@ from nodes.engines.piper_worker import INSTALL
 from nodes.engines.pooled_engine import PooledEngine, not_found
 from nodes.engines.worker_pool import WorkerPool
 from privox_dht import errors, languages, limits, model_names, speech
-from privox_dht.atomic_file import replacing
+from privox_dht.atomic_file import TEMPORARY, replacing
+from privox_dht.daemon_thread import in_daemon_thread
 
 DEFAULT_VOICE = "en_US-lessac-medium"
 HUB = "https://huggingface.co"  # unless HF_ENDPOINT is set
 VOICES = "rhasspy/piper-voices/resolve/main"
 NAME = re.compile(r"([a-z]{2,3})_([A-Z]{2})-([A-Za-z0-9_]+)-(x_low|low|medium|high)")
 DOWNLOAD_TIMEOUT = 30.0  # seconds without a byte of a download
+ABANDONED = 3600.0  # seconds without a byte, after which a part of a download is removed
 CACHE = Path("~/.cache/privox-dht/piper")
 DEVICES = {"cpu": piper_worker.CPU, "gpu": "cuda"}
 SPEAKER = "+"  # between a voice and its speaker
@@ -76,7 +79,7 @@ class Piper(PooledEngine):
                 )
 
     async def _arguments(self) -> Sequence[str]:
-        file = await asyncio.to_thread(voice_file, self._model_name, self._cache)
+        file = await in_daemon_thread(partial(voice_file, self._model_name, self._cache))
         self._needs = file.stat().st_size + WORKER_OVERHEAD
         return str(file.resolve()), DEVICES[self.info.backend], str(self._cache)
 
@@ -198,6 +201,10 @@ def fetch(url: str, file: Path) -> None:
         OSError: it cannot be downloaded.
     """
     file.parent.mkdir(parents=True, exist_ok=True)
+    for part in file.parent.glob(f"{TEMPORARY}*"):  # of a download that was interrupted
+        with suppress(FileNotFoundError):  # another node has removed it
+            if time.time() - part.stat().st_mtime > ABANDONED:
+                part.unlink()
     with (
         urllib.request.urlopen(url, timeout=DOWNLOAD_TIMEOUT) as response,
         replacing(file, durable=True) as out,

@@ -4,11 +4,11 @@ For its models see `whisper_models`. Each is an engine with a process of its own
 which starts when a job needs it and ends when other models need its memory.
 """
 
-import asyncio
 import importlib.util
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,7 @@ from nodes.engines.whisper_models import (
 )
 from nodes.engines.worker_pool import WorkerPool
 from privox_dht import errors, languages, limits, model_names, speech
+from privox_dht.daemon_thread import in_daemon_thread
 from privox_dht.recording import Recording
 
 DEFAULT_MODELS = {"cpu": "base", "gpu": "small"}  # faster than real time on these
@@ -68,7 +69,7 @@ class FasterWhisper(PooledTranscriber):
                 )
 
     async def _arguments(self) -> Sequence[str]:
-        folder = await asyncio.to_thread(model_folder, self._model_name, self._cache)
+        folder = await in_daemon_thread(partial(model_folder, self._model_name, self._cache))
         backend = self.info.backend
         self._needs = size_of(folder) + WORKER_OVERHEAD
         batch = str(self._settings.batch)

@@ -8,10 +8,10 @@ from typing import Any, NamedTuple
 
 from privox_dht import join_failure, limits
 from privox_dht.addresses import Address, is_literal, is_unicast
+from privox_dht.daemon_thread import look_up
 from privox_dht.dht import wire
 from privox_dht.errors import ConfigError
 from privox_dht.interfaces import has_route
-from privox_dht.name_lookup import look_up
 
 FREE_PORT_TRIES = 16  # times another free port is taken when the other family has it in use
 RECEIVE_BUFFER = 1 << 20  # bytes asked of the kernel: a burst of 800 datagrams waits its turn

@@ -1,6 +1,8 @@
 """piper on voices whose length is exact."""
 
+import os
 import random
+import time
 from collections.abc import AsyncIterator
 from contextlib import aclosing
 from pathlib import Path
@@ -178,13 +180,17 @@ async def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[
 
 async def test_a_voice_is_downloaded_once(hub: Path, tmp_path: Path) -> None:
     there = tiny_piper.make(hub / "en" / "en_US" / "tiny" / "low" / "en_US-tiny-low.onnx")
+    (tmp_path / "cache").mkdir()
+    for name, age in ((".privox-abandoned", 2 * piper_module.ABANDONED), (".privox-running", 0.0)):
+        (tmp_path / "cache" / name).touch()
+        os.utime(tmp_path / "cache" / name, (time.time() - age,) * 2)
     for _ in range(2):
         engine = Piper(model="en_US-tiny-low", cache=tmp_path / "cache")
         await engine.start()
         await engine.close()
         there.unlink(missing_ok=True)
     names = {file.name for file in (tmp_path / "cache").iterdir()}
-    assert names == {"en_US-tiny-low.onnx", "en_US-tiny-low.onnx.json"}
+    assert names == {"en_US-tiny-low.onnx", "en_US-tiny-low.onnx.json", ".privox-running"}
 
 
 async def test_a_broken_download_leaves_no_half_of_a_voice(hub: Path, tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ Each test has a mesh of its own, so they share nothing and run on any worker.
 import json
 import os
 import signal
+import socket
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -99,6 +100,25 @@ def test_while_everybody_is_busy_the_client_says_so_waits_and_succeeds(
     first.send_signal(signal.SIGINT)
     assert second.communicate(timeout=30)[0] == b"11.00 seconds of sound\n"
     assert second.returncode == 0
+
+
+def test_ctrl_c_ends_a_node_that_downloads_a_model(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It waited, silently, until the download was over."""
+    with socket.create_server((HOST, 0)) as hub:
+        monkeypatch.setenv("HF_ENDPOINT", f"http://{HOST}:{hub.getsockname()[1]}")
+        services = ["--services", "tts/cpu/piper", "--model-cache", str(tmp_path / "cache")]
+        node = RunningNode("producer", services, tmp_path / "node")
+        connection, _ = hub.accept()
+        with connection:
+            connection.recv(4096)
+            connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 1000000000\r\n\r\n")
+            node.process.send_signal(signal.SIGINT)
+            try:
+                assert node.process.wait(5) == 0
+            finally:
+                node.stop()
 
 
 def test_all_busy_until_the_wait_ends_is_exit_7(lab: Lab, tmp_path: Path) -> None:
