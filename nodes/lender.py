@@ -19,16 +19,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from nodes import pause
-from nodes.lending import (
-    Decision,
-    LendingPolicy,
-    LendingTerms,
-    Pause,
-    Transfer,
-    parse_months,
-    why_refused,
-)
+from nodes import lending, pause
 from nodes.machine import Machine, OtherPrograms, local_time
 from nodes.sound_quota import NetworkSoundQuota
 from privox_dht import limits
@@ -93,7 +84,7 @@ class Lender:
 
     def __init__(
         self,
-        terms: LendingTerms,
+        terms: lending.LendingTerms,
         slots: int,
         folder: Path,
         bounds: RequestLimits,
@@ -105,15 +96,17 @@ class Lender:
         self._terms, self._slots, self._folder, self._bounds = terms, slots, folder, bounds
         self._clock, self._on_battery = machine.clock, machine.on_battery
         self._others = OtherPrograms(machine.cpu_times) if terms.give_way else None
-        self._transfer = Transfer(terms.transfer, machine.local, parse_months(self._kept()))
-        self._policy = LendingPolicy(terms, slots, machine.local, self._transfer, share)
+        self._transfer = lending.Transfer(
+            terms.transfer, machine.local, lending.parse_months(self._kept())
+        )
+        self._policy = lending.LendingPolicy(terms, slots, machine.local, self._transfer, share)
         self._sound = None
         if terms.address_seconds is not None:
             self._sound = NetworkSoundQuota(terms.address_seconds)
         self._battery = False
-        self._pause: Pause | None = None
+        self._pause: lending.Pause | None = None
         self._unsaved = False
-        self._last: Decision | None = None
+        self._last: lending.Decision | None = None
         self.refresh()
 
     def __repr__(self) -> str:
@@ -137,7 +130,7 @@ class Lender:
         """
         if offer.own:
             return
-        if why := why_refused(self._terms, offer.peer):
+        if why := lending.why_refused(self._terms, offer.peer):
             raise ProducerBusy(why, limits.NOT_LENT_RETRY_MAX)
         if self._sound is None:
             return
@@ -213,7 +206,7 @@ class Lender:
             if self._last is not None:
                 self._write(LENDING_FILE, asdict(self._state(self._last)))
 
-    def _report(self, decision: Decision, before: Decision | None) -> None:
+    def _report(self, decision: lending.Decision, before: lending.Decision | None) -> None:
         """Report a change to the owner."""
         state = self._state(decision)
         self._write(LENDING_FILE, asdict(state))
@@ -222,7 +215,7 @@ class Lender:
             fields = log_fields("lending", slots=state.slots, why=state.why, until=state.until)
             log.info("this node %s", state, extra=fields)
 
-    def _state(self, decision: Decision) -> LendingState:
+    def _state(self, decision: lending.Decision) -> LendingState:
         now = self._clock()
         is_paused = self._pause is not None and self._pause.is_active(now)
         return LendingState(

@@ -20,24 +20,10 @@ from nodes.lender import Lender
 from nodes.marked_text import Break, clamp_speed, parts
 from nodes.short_first import ShortFirst
 from nodes.slot_queue import SlotQueue
-from privox_dht import limits
+from privox_dht import limits, speech
 from privox_dht.errors import ProducerBusy, RequestRejected
 from privox_dht.offer import Offer
 from privox_dht.recording import Recording
-from privox_dht.speech import (
-    STT,
-    TTS,
-    AudioChunk,
-    AudioInfo,
-    Engine,
-    EngineInfo,
-    RecordingTranscriber,
-    Segment,
-    Speaker,
-    SpeechRequest,
-    Transcriber,
-    TranscriptionRequest,
-)
 from privox_dht.speech_api.model_selection import select
 
 
@@ -46,12 +32,12 @@ class Producer:
 
     def __init__(
         self,
-        engines: Sequence[Engine],
+        engines: Sequence[speech.Engine],
         slots: int,
         codecs: Codecs,
         *,
         quarantine: Quarantine | None = None,
-        is_up: Callable[[Engine], bool] = lambda engine: True,
+        is_up: Callable[[speech.Engine], bool] = lambda engine: True,
         on_change: Callable[[], None] = lambda: None,
         more_status: Callable[[], Mapping[str, Any]] = dict,
         lender: Lender | None = None,
@@ -71,7 +57,7 @@ class Producer:
     def __repr__(self) -> str:
         return f"<Producer {len(self._engines)} engines, {self.admission!r}>"
 
-    def engines(self) -> Sequence[EngineInfo]:
+    def engines(self) -> Sequence[speech.EngineInfo]:
         return [engine.info for engine in self._engines if self._is_up(engine)]
 
     def status(self) -> Mapping[str, Any]:
@@ -114,26 +100,26 @@ class Producer:
                 self.lend(*lender.look())
 
     async def transcribe(
-        self, upload: BinaryIO, request: TranscriptionRequest
-    ) -> AsyncGenerator[AudioInfo | Segment]:
+        self, upload: BinaryIO, request: speech.TranscriptionRequest
+    ) -> AsyncGenerator[speech.AudioInfo | speech.Segment]:
         chosen = self._chosen(
-            STT, model=request.model, language=request.language, translate=request.translate
+            speech.STT, model=request.model, language=request.language, translate=request.translate
         )
-        engine = cast(Transcriber, chosen)
+        engine = cast(speech.Transcriber, chosen)
         async with AsyncExitStack() as stack:
             enter = stack.enter_async_context
             recording = await enter(self._codecs.decoded(upload, engine.rate))
             await enter(self._quarantine.guarded(lambda: (_name(engine), recording.samples().data)))
-            yield AudioInfo(recording.seconds)
+            yield speech.AudioInfo(recording.seconds)
             async for segment in await enter(aclosing(self._segments(engine, recording, request))):
                 yield segment
 
     async def _segments(
-        self, engine: Transcriber, recording: Recording, request: TranscriptionRequest
-    ) -> AsyncGenerator[Segment]:
+        self, engine: speech.Transcriber, recording: Recording, request: speech.TranscriptionRequest
+    ) -> AsyncGenerator[speech.Segment]:
         """The engine's segments. An engine in another process maps the sound itself, and runs short
         jobs first there; for an engine in this process both is done here."""
-        if isinstance(engine, RecordingTranscriber):
+        if isinstance(engine, speech.RecordingTranscriber):
             async with aclosing(engine.transcribe_recording(recording, request)) as segments:
                 async for segment in segments:
                     yield segment
@@ -146,13 +132,13 @@ class Producer:
                 yield segment
                 await give_way()
 
-    async def speak(self, request: SpeechRequest) -> AsyncGenerator[AudioChunk]:
+    async def speak(self, request: speech.SpeechRequest) -> AsyncGenerator[speech.AudioChunk]:
         chosen = self._chosen(
-            TTS, model=request.model, voice=request.voice, language=request.language
+            speech.TTS, model=request.model, voice=request.voice, language=request.language
         )
         async with (
             self._quarantine.guarded(lambda: (_name(chosen), _text(request))),
-            aclosing(_spoken(cast(Speaker, chosen), request)) as sounds,
+            aclosing(_spoken(cast(speech.Speaker, chosen), request)) as sounds,
         ):
             left = limits.MAX_SPEECH_SECONDS
             async for sound in sounds:
@@ -164,7 +150,7 @@ class Producer:
                     )  # fmt: skip
                 yield sound
 
-    def _chosen(self, service: str, **named: Any) -> Engine:
+    def _chosen(self, service: str, **named: Any) -> speech.Engine:
         """The engine that a request names; rejects unknown names."""
         able = select(self.engines(), service, **named)
         if not able:
@@ -172,11 +158,11 @@ class Producer:
         return next(engine for engine in self._engines if engine.info is able[0])
 
 
-def _name(engine: Engine) -> bytes:
+def _name(engine: speech.Engine) -> bytes:
     return engine.info.engine.encode() + b"\0"
 
 
-def _text(request: SpeechRequest) -> bytes:
+def _text(request: speech.SpeechRequest) -> bytes:
     """What identifies a text and its voice."""
     fields = (request.model, request.voice, request.language, request.text)
     return "\0".join(fields).encode("utf-8", "replace")
@@ -186,7 +172,9 @@ def _not_served(service: str) -> RequestRejected:
     return RequestRejected(f"{service} is not served here", status=404, code="service_not_found")
 
 
-async def _spoken(speaker: Speaker, request: SpeechRequest) -> AsyncGenerator[AudioChunk]:
+async def _spoken(
+    speaker: speech.Speaker, request: speech.SpeechRequest
+) -> AsyncGenerator[speech.AudioChunk]:
     """The parts of a text, with the pauses between them."""
     rate, silence = 0, 0.0
     for part in parts(request.text):
@@ -205,10 +193,10 @@ async def _spoken(speaker: Speaker, request: SpeechRequest) -> AsyncGenerator[Au
         yield pause
 
 
-def _silence(rate: int, seconds: float) -> Iterator[AudioChunk]:
+def _silence(rate: int, seconds: float) -> Iterator[speech.AudioChunk]:
     """In pieces of a second: the pauses of one text may take half an hour."""
     left = round(rate * seconds)
     while left:
         count = min(left, rate)
-        yield AudioChunk(rate, bytes(2 * count))
+        yield speech.AudioChunk(rate, bytes(2 * count))
         left -= count

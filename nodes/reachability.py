@@ -19,19 +19,9 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import replace
 
+from nodes import reachability_rules as rules
 from nodes.config import AUTO, YES, NodeConfig
 from nodes.reachability_report import ReachabilityReport
-from nodes.reachability_rules import (
-    INTERFACE_POLL,
-    CheckSchedule,
-    DialBackResults,
-    at_farm_port,
-    has_closed,
-    has_new_address,
-    has_slept,
-    interval_when_configured,
-    with_dial_backs,
-)
 from nodes.routes import NetworkState, how_to_join, is_reachable
 from privox_dht.addresses import Address
 from privox_dht.backoff import backoff
@@ -58,8 +48,8 @@ class ReachabilityMonitor:
         self._config, self._dht = config, dht
         self._on_change = on_change  # called when the routes to publish may have changed
         self._wanted = None if config.reachable == AUTO else config.reachable == YES
-        self._dial_backs, self._relay_dial_backs = DialBackResults(), DialBackResults()
-        self._schedule = CheckSchedule()
+        self._dial_backs, self._relay_dial_backs = rules.DialBackResults(), rules.DialBackResults()
+        self._schedule = rules.CheckSchedule()
         self._change = asyncio.Event()  # something may have changed: check at once
         self._slept = False  # this machine has slept since the last check
         self._sources: dict[str, str] = {}  # our source address towards each destination
@@ -92,7 +82,7 @@ class ReachabilityMonitor:
             farms=self.farms,
             farm_failures=() if self.farms else self.farm_failures(),
         )
-        seen = with_dial_backs(seen, self._dial_backs.effective)
+        seen = rules.with_dial_backs(seen, self._dial_backs.effective)
         return replace(seen, reachable=is_reachable(self._wanted, seen))
 
     def record_dial_back(self, found: Sequence[Reachability]) -> None:
@@ -102,7 +92,9 @@ class ReachabilityMonitor:
     def farm_network_state(self, port: int) -> NetworkState:
         """`network_state` for our farm, at its own port."""
         found = None if self.relay_port is None else self._relay_dial_backs.effective
-        return at_farm_port(self.network_state, port, found, requested=bool(self._config.farm))
+        return rules.at_farm_port(
+            self.network_state, port, found, requested=bool(self._config.farm)
+        )
 
     async def run(self) -> None:
         """Stay joined and keep checking, until cancelled."""
@@ -125,7 +117,7 @@ class ReachabilityMonitor:
     def _seconds_to_next_check(self) -> float:
         """Seconds until the next check, if nothing changes before."""
         if self._wanted is not None or self._configured_state.advertised:
-            return interval_when_configured(self.joined.is_set())
+            return rules.interval_when_configured(self.joined.is_set())
         return self._schedule.after(self._dial_backs.latest, self._dht.seen_by_any())
 
     def parked_at(self, farms: tuple[bytes, ...]) -> None:
@@ -152,7 +144,7 @@ class ReachabilityMonitor:
         self._sources = {ip: known.get(ip) or source_towards(ip) for ip in self._destinations()}
         while (left := until - loop.time()) > 0:
             with suppress(TimeoutError):
-                async with asyncio.timeout(min(left, INTERFACE_POLL)):
+                async with asyncio.timeout(min(left, rules.INTERFACE_POLL)):
                     await self._change.wait()
             has_moved = self._has_moved()
             if self._slept or has_moved:
@@ -170,7 +162,10 @@ class ReachabilityMonitor:
     def _start_anew(self, has_moved: bool) -> None:
         why = "this machine has slept" if self._slept else "our addresses have changed"
         if has_moved:
-            self._dial_backs, self._relay_dial_backs = DialBackResults(), DialBackResults()
+            self._dial_backs, self._relay_dial_backs = (
+                rules.DialBackResults(),
+                rules.DialBackResults(),
+            )
         log.info("%s: checking reachability again", why, extra=log_fields("moved"))
         self._slept = False
         self._sources.clear()
@@ -181,15 +176,15 @@ class ReachabilityMonitor:
         """Whether the last check does not cover the change: many neighbours report one at once."""
         if self.relay_port is not None and not self._relay_dial_backs.latest:
             return True
-        return has_new_address(self._dial_backs.latest, self._dht.seen_by_any())
+        return rules.has_new_address(self._dial_backs.latest, self._dht.seen_by_any())
 
     async def _notice_sleep(self) -> None:
         """Runs beside the checks, since the machine may fall asleep during one."""
         loop = asyncio.get_running_loop()
         while True:
             wall, clock = time.time(), loop.time()
-            await asyncio.sleep(INTERFACE_POLL)
-            if has_slept(max(time.time() - wall, loop.time() - clock)):
+            await asyncio.sleep(rules.INTERFACE_POLL)
+            if rules.has_slept(max(time.time() - wall, loop.time() - clock)):
                 self._slept = True
                 self._change.set()
 
@@ -250,15 +245,17 @@ class ReachabilityMonitor:
         if self.relay_port is not None:
             self._relay_dial_backs.assume([(ip, self.relay_port) for ip in alone.local], now)
 
-    async def _dial_back(self, port: int, results: DialBackResults) -> None:
+    async def _dial_back(self, port: int, results: rules.DialBackResults) -> None:
         """Have others dial back that port. An open port is dialled a second time before it counts
         as shut: a datagram may have been lost, or our address may just have changed."""
         found = await self._dht.dial_back(port)
-        if has_closed(results.effective, found) or self._would_lose_farm(results, found):
+        if rules.has_closed(results.effective, found) or self._would_lose_farm(results, found):
             found = await self._dht.dial_back(port)
         results.update(found, asyncio.get_running_loop().time())
 
-    def _would_lose_farm(self, results: DialBackResults, found: Sequence[Reachability]) -> bool:
+    def _would_lose_farm(
+        self, results: rules.DialBackResults, found: Sequence[Reachability]
+    ) -> bool:
         """Whether the first dial-back of a farm that its owner asked for finds its port shut."""
         first = results is self._relay_dial_backs and not results.latest
         return first and bool(self._config.farm) and any(reach.is_shut for reach in found)

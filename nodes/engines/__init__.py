@@ -64,13 +64,10 @@ def find(service: str, name: str) -> EngineClass:
 
     Raises:
         ConfigError: there is no engine of that name.
-        EngineUnavailable: its module cannot be imported.
+        ImportError, AttributeError: its module cannot be imported, or has no such class.
     """
     for entry in importlib.metadata.entry_points(group=_group(service), name=name):
-        try:
-            return cast(EngineClass, entry.load())
-        except (ImportError, AttributeError) as exc:
-            raise _not_importable(name, exc) from exc
+        return cast(EngineClass, entry.load())
     raise errors.ConfigError(
         f"there is no engine {name!r} for {service}; there are {', '.join(known(service))}"
     )
@@ -107,20 +104,17 @@ def _able(service: str, name: str, backend: str) -> EngineClass:
     """The class of an engine that could work on this machine.
 
     Raises:
-        EngineUnavailable: see `EngineClass.check`; or a library that it needs cannot be imported.
+        ConfigError: there is no engine of that name.
+        EngineUnavailable: see `EngineClass.check`; or it, or a library of it, cannot be imported.
     """
-    engine_class = find(service, name)
     try:
+        engine_class = find(service, name)
         engine_class.check(backend)
-    except ImportError as exc:
-        raise _not_importable(name, exc) from exc
+    except (ImportError, AttributeError) as exc:
+        raise errors.EngineUnavailable(
+            f"the engine {name} cannot be imported ({exc})", f"reinstall what brings {name}"
+        ) from exc
     return engine_class
-
-
-def _not_importable(name: str, exc: Exception) -> errors.EngineUnavailable:
-    return errors.EngineUnavailable(
-        f"the engine {name} cannot be imported ({exc})", f"reinstall what brings {name}"
-    )
 
 
 def _usable(service: str, backend: str) -> list[EngineClass]:
@@ -128,10 +122,10 @@ def _usable(service: str, backend: str) -> list[EngineClass]:
     usable, reasons = [], []
     for name in known(service):
         try:
-            if find(service, name).rank < NEVER_CHOSEN:
-                usable.append(_able(service, name, backend))
+            usable.append(_able(service, name, backend))
         except errors.EngineUnavailable as exc:
             reasons.append(exc.why if name in exc.why else f"{name}: {exc.why}")
+    usable = [engine_class for engine_class in usable if engine_class.rank < NEVER_CHOSEN]
     if not usable:
         why = f"no engine can do {service}/{backend} here ({'; '.join(reasons) or 'none is known'})"
         raise errors.EngineUnavailable(why, CPU_ADVICE if backend == "cpu" else GPU_ADVICE[service])
