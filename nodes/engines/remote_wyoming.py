@@ -49,7 +49,7 @@ LONGEST_LINE = 64 * limits.KIB  # bytes of an event's first line
 MAX_PAYLOAD = limits.MIB  # bytes of sound in one event; a second at 192 kHz is 0.4
 
 
-class WyomingServer:
+class WyomingClient:
     """The connections to one server."""
 
     def __init__(self, url: str) -> None:
@@ -106,7 +106,7 @@ class _Connection:
     """The connection of one request."""
 
     def __init__(
-        self, server: WyomingServer, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+        self, server: WyomingClient, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
     ) -> None:
         self._server, self._reader, self._writer = server, reader, writer
 
@@ -153,10 +153,10 @@ class _WyomingEngine(ServerEngine):
     """The base of both services."""
 
     api = ENGINE
-    server: WyomingServer
+    server: WyomingClient
 
     def __init__(self, url: str, backend: str) -> None:
-        super().__init__(WyomingServer(url), backend)
+        super().__init__(WyomingClient(url), backend)
 
     async def check_alive(self) -> None:
         await self.server.describe()

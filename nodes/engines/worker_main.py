@@ -147,7 +147,10 @@ class Fork:
         lacks_next = self._prepares_next and SPARE not in self._jobs
         ready = self._selector.select(0 if lacks_next else None)
         if not ready:  # no event: fork the next copy
-            self._jobs[SPARE] = self._copy()
+            self._prepares_next = False  # if that fails, until the next job
+            with suppress(OSError):
+                self._jobs[SPARE] = self._copy()
+                self._prepares_next = True
         for key, _ in ready:
             if key.data is None:
                 self._handle_control()
@@ -163,7 +166,13 @@ class Fork:
 
     def _begin(self, job: int, link: Link, *, nice: bool) -> None:
         self._prepares_next = True
-        copy = self._jobs.pop(SPARE, None) or self._copy()
+        try:
+            copy = self._jobs.pop(SPARE, None) or self._copy()
+        except OSError as exc:
+            link.send({"failed": f"no process can be started ({exc.strerror})"})
+            link.socket.close()
+            self._control.send({"ended": job, "why": ""})
+            return
         if nice:
             with suppress(OSError):  # it has just died
                 os.setpriority(os.PRIO_PROCESS, copy.process, NICENESS + LONG_JOB_NICENESS)

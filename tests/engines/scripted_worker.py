@@ -50,6 +50,11 @@ def _turns(asked: dict[str, Any]) -> Generator[int]:
             os.abort()
 
 
+def no_fork() -> int:
+    """As where no process may be started any more."""
+    raise OSError(errno.EAGAIN, os.strerror(errno.EAGAIN))
+
+
 def no_pidfd(pid: int) -> int:
     """As in Linux before 5.3, and in gVisor."""
     raise OSError(errno.ENOSYS, os.strerror(errno.ENOSYS))
@@ -115,6 +120,9 @@ if __name__ == "__main__":
     )
     if "--no-pidfds" in sys.argv:
         os.pidfd_open = no_pidfd  # type: ignore[assignment]
+    if "--one-job" in sys.argv:
+        forks = iter((os.fork, os.fork))  # a trial of the sandbox, and the first copy
+        os.fork = lambda: next(forks, no_fork)()
     threads = mode == worker_main.THREADS
     gpu = "--gpu" in sys.argv
     worker_main.serve(load, Sandbox(memory=64 << 20, seconds=2, threads=threads, gpu=gpu), mode)

@@ -220,6 +220,26 @@ async def test_a_copy_that_ends_by_a_real_time_signal_costs_no_other_job() -> No
         await pool.close()
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="copies are made on Linux only")
+async def test_where_no_process_can_be_started_the_next_job_fails_and_the_running_one_goes_on() -> (
+    None
+):
+    """The process that makes the copies failed, and with it all running jobs of the engine."""
+    pool = WorkerPool(MODULE, ["--fork", "--one-job"], max_jobs=2)
+    await pool.start()
+    before = pool.pids
+    try:
+        async with contextlib.aclosing(pool.ask({"do": "count", "to": 10_000, "size": 999})) as one:
+            await anext(one)
+            for _ in range(2):
+                with pytest.raises(errors.EngineFailed, match="no process can be started"):
+                    await ask(pool, do="echo")
+            assert len([piece async for piece in one]) == 9_999
+        assert pool.pids == before
+    finally:
+        await pool.close()
+
+
 async def test_a_system_without_pidfds_has_one_job_at_a_time_in_a_process() -> None:
     """The worker died when it was asked for a copy; the advice was to reinstall the engine."""
     pool = WorkerPool(MODULE, ["--no-pidfds"])
