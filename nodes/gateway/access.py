@@ -20,6 +20,7 @@ from nodes.gateway.api_keys import KeyRing, parse_keys
 from nodes.gateway.config import GatewayConfig
 from nodes.gateway.same_origin import check_own_page, check_same_origin
 from nodes.sound_quota import NetworkSoundQuota, SoundQuota
+from privox_dht.addresses import is_loopback
 from privox_dht.errors import ConfigError, RequestRejected
 from privox_dht.http.request_checks import CLIENT, reject
 from privox_dht.offer import Offer
@@ -114,7 +115,7 @@ class Access:
     def _is_loopback(self, request: web.Request) -> bool:
         """Whether the request came to an address that only this machine can reach."""
         https = self._config.https
-        return https.is_loopback if https and request.secure else self._config.is_loopback
+        return is_loopback(https.host if https and request.secure else self._config.host)
 
     def job_changed(self, job: ServedJob) -> None:
         """A job began or ended; at its end its sound is charged, whatever the outcome."""

@@ -8,6 +8,7 @@ from pathlib import Path
 from nodes.gateway import gateway_limits
 from nodes.gateway.allowed import Network, parse_networks
 from privox_dht import limits
+from privox_dht.addresses import is_loopback
 from privox_dht.errors import ConfigError
 
 LOOPBACK = "127.0.0.1"
@@ -35,11 +36,6 @@ class HttpsConfig:
     certificate: Path | None = None  # PEM, with its chain; None: a self-signed one
     private_key: Path | None = None  # PEM; None: it is in the same file
 
-    @property
-    def is_loopback(self) -> bool:
-        """Whether only this machine reaches it."""
-        return ipaddress.ip_address(self.host).is_loopback
-
 
 @dataclass(frozen=True, slots=True)
 class GatewayConfig:
@@ -57,11 +53,6 @@ class GatewayConfig:
     identify: bool = False  # prove the node's peer id to producers
     wait: float = limits.WAIT  # seconds a job retries while no producer can do it
 
-    @property
-    def is_loopback(self) -> bool:
-        """Whether only this machine reaches it."""
-        return ipaddress.ip_address(self.host).is_loopback
-
 
 def parse_gateway(
     text: str,
@@ -77,7 +68,7 @@ def parse_gateway(
     """
     host, port = _parse(text, limits.GATEWAY_PORT, "--gateway")
     gateway = GatewayConfig(host, port, keys, is_open, parse_networks(allow), keyless_seconds)
-    if not (gateway.is_loopback or keys or is_open):
+    if not (is_loopback(host) or keys or is_open):
         raise _unprotected("--gateway", text)
     return gateway
 
@@ -92,7 +83,7 @@ def parse_https(
     """
     host, port = _parse(text, limits.GATEWAY_HTTPS_PORT, "--gateway-https")
     https = HttpsConfig(folder, host, port, certificate, key)
-    if not (https.is_loopback or gateway.keys or gateway.is_open):
+    if not (is_loopback(host) or gateway.keys or gateway.is_open):
         raise _unprotected("--gateway-https", text)
     return https
 

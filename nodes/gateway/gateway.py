@@ -25,7 +25,7 @@ from nodes.gateway.provider import MeshProvider
 from nodes.gateway.sova import Sova
 from nodes.gateway.whisper_asr import WhisperAsr
 from nodes.service import Service
-from privox_dht.addresses import join_host
+from privox_dht.addresses import is_loopback, join_host
 from privox_dht.cli.output import log_fields
 from privox_dht.directory.failover import Directory
 from privox_dht.extras import needed_by
@@ -146,7 +146,8 @@ class Gateway(Service):
     def _log_who_is_served(self) -> None:
         """Log which clients are served, if other machines can reach the gateway."""
         config = self.config
-        if not (config.is_loopback and (config.https is None or config.https.is_loopback)):
+        hosts = (config.host, config.https.host if config.https else config.host)
+        if not all(map(is_loopback, hosts)):
             keyed = f"clients with a key of {config.keys}"
             clients = keyed if config.keys else "everybody (--open)"
             networks = ", ".join(map(str, config.allow))

@@ -44,7 +44,7 @@ def own_producer(peer_id: str, engines: Sequence[EngineInfo], slots: int, idle: 
     """This node as a producer; None: it lends nothing."""
     if not engines:
         return None
-    does = [_capability(e.service, e.backend, e.engine, e.models, e.languages) for e in engines]
+    does = [_capability(engine.service, engine) for engine in engines]
     return {
         "id": peer_id[:SHORT_ID],
         "here": True,
@@ -65,7 +65,7 @@ def _producers(records: Iterable[Record]) -> list[Json]:
 
 def _of(records: Sequence[Record]) -> Json:
     """One producer; its services share its slots."""
-    does = [_capability(r.kind, r.backend, r.engine, r.models, r.languages) for r in records]
+    does = [_capability(record.kind, record) for record in records]
     does.sort(key=lambda one: (SERVICES.index(one["service"]), one["engine"]))
     routes = [route for record in records for route in record.routes]
     return {
@@ -78,15 +78,13 @@ def _of(records: Sequence[Record]) -> Json:
     }
 
 
-def _capability(
-    service: str, backend: str, engine: str, models: Sequence[str], languages: Sequence[str]
-) -> Json:
+def _capability(service: str, does: EngineInfo | Record) -> Json:
     return {
         "service": service,
-        "backend": backend,
-        "engine": engine,
-        "models": list(models[: limits.MAX_MODELS]),
-        "languages": list(languages),
+        "backend": does.backend,
+        "engine": does.engine,
+        "models": list(does.models[: limits.MAX_MODELS]),
+        "languages": list(does.languages),
     }
 
 

@@ -42,6 +42,7 @@ from privox_dht.speech import (
 )
 
 T = TypeVar("T")
+LocalWorker = Provider | PullProducer
 LOCAL_CLIENT = "this machine"  # whose programs count as one client
 _ADMITTED: ContextVar[Offer] = ContextVar("admitted")  # the offer of the job that this task does
 
@@ -132,45 +133,44 @@ class MeshProvider:
             _ADMITTED.set(offer)
             yield
 
-    async def transcribe(
+    def transcribe(
         self, upload: BinaryIO, request: TranscriptionRequest
     ) -> AsyncGenerator[AudioInfo | Segment]:
-        is_long = upload.seek(0, os.SEEK_END) > gateway_limits.OWN_UPLOAD
-        async with self._local_worker(request, is_long) as own:
-            here = own.transcribe(upload, request) if own else None
-            if here and not request.streamed:
-                here = _at_the_end(here)
-            items = self._local_or_mesh(request, here, partial(self._transcribe, upload, request))
-            async with aclosing(items):
-                async for item in items:
-                    yield item
+        def here(worker: LocalWorker) -> AsyncGenerator[AudioInfo | Segment]:
+            items = worker.transcribe(upload, request)
+            return items if request.streamed else _at_the_end(items)
 
-    async def speak(self, request: SpeechRequest) -> AsyncGenerator[AudioChunk]:
-        async with self._local_worker(request, is_long=False) as own:
-            here = own.speak(request) if own else None
-            spoken = self._local_or_mesh(request, here, partial(self._speak, request))
-            async with aclosing(spoken):
-                async for sound in spoken:
-                    yield sound
+        is_long = upload.seek(0, os.SEEK_END) > gateway_limits.OWN_UPLOAD
+        there = partial(self._transcribe, upload, request)
+        return self._local_or_mesh(request, is_long, here, there)
+
+    def speak(self, request: SpeechRequest) -> AsyncGenerator[AudioChunk]:
+        def here(worker: LocalWorker) -> AsyncGenerator[AudioChunk]:
+            return worker.speak(request)
+
+        return self._local_or_mesh(request, False, here, partial(self._speak, request))
 
     async def _local_or_mesh(
         self,
         request: TranscriptionRequest | SpeechRequest,
-        here: AsyncGenerator[T] | None,
+        is_long: bool,
+        here: Callable[[LocalWorker], AsyncGenerator[T]],
         there: Callable[[], AsyncGenerator[T]],
     ) -> AsyncGenerator[T]:
-        """The local worker's results; if it fails before the first one, those of the mesh."""
+        """The local worker's results; without one, or if it fails before the first result, those of
+        the mesh."""
         begun = False
-        if here is not None:
-            try:
-                async with aclosing(here):
-                    async for item in here:
-                        begun = begun or not isinstance(item, AudioInfo)
-                        yield item
-                return
-            except (EngineFailed, ProducerLost):
-                if begun or not can_do(self._view.engines, request):
-                    raise
+        try:
+            async with self._local_worker(request, is_long) as worker:
+                if worker is not None:
+                    async with aclosing(here(worker)) as items:
+                        async for item in items:
+                            begun = begun or not isinstance(item, AudioInfo)
+                            yield item
+                    return
+        except (EngineFailed, ProducerLost):
+            if begun or not can_do(self._view.engines, request):
+                raise
         async with aclosing(there()) as items:
             async for item in items:
                 yield item
@@ -178,7 +178,7 @@ class MeshProvider:
     @asynccontextmanager
     async def _local_worker(
         self, request: TranscriptionRequest | SpeechRequest, is_long: bool
-    ) -> AsyncGenerator[Provider | PullProducer | None]:
+    ) -> AsyncGenerator[LocalWorker | None]:
         """The local worker for a job; None: the mesh should do it. Our own engines are preferred.
         Privox's producers load their model for each job, so they get only jobs that name them, or
         for which no other producer is found or idle."""
@@ -188,7 +188,7 @@ class MeshProvider:
         pulled = named or alone or not mesh_engines.idle(self._view.records, service)
         pulled = pulled and self.pulls.slots(service) > 0
         async with AsyncExitStack() as held:
-            worker: Provider | PullProducer | None = None
+            worker: LocalWorker | None = None
             if alone or not is_long:
                 wait = self._wait if alone and not pulled else 0.0
                 worker = await held.enter_async_context(self.own.acquire(request, wait))

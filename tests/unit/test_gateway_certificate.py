@@ -91,5 +91,5 @@ def test_others_reach_it_with_a_key_of_the_gateways_only(tmp_path: Path) -> None
     with pytest.raises(ConfigError, match=r"--gateway-https 0\.0\.0\.0.*--keys"):
         parse_https("0.0.0.0:5601", GatewayConfig(), tmp_path, None, None)
     there = parse_https("0.0.0.0", GatewayConfig(is_open=True), tmp_path, None, None)
-    assert (there.host, there.port, there.is_loopback) == ("0.0.0.0", 5601, False)
-    assert parse_https("5700", GatewayConfig(), tmp_path, None, None).is_loopback
+    assert (there.host, there.port) == ("0.0.0.0", 5601)
+    assert parse_https("5700", GatewayConfig(), tmp_path, None, None).host == "127.0.0.1"
