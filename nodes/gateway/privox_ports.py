@@ -40,7 +40,7 @@ from privox_dht.addresses import join_host
 from privox_dht.cli.output import log_fields
 from privox_dht.errors import BadMessage, JobError, RequestRejected
 from privox_dht.offer import Offer
-from privox_dht.quotas import Prefixes, quota_prefixes
+from privox_dht.quotas import Prefixes
 from privox_dht.relay import relay_limits
 from privox_dht.speech import STT, TTS, TranscriptionRequest
 from privox_dht.speech_api.model_selection import validate_language
@@ -112,13 +112,17 @@ class PrivoxPorts:
         return {"producers": producers, "broken": dict(self.broken)}
 
     async def _serve(
-        self, service: str, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, host: str
+        self,
+        service: str,
+        reader: asyncio.StreamReader,
+        writer: asyncio.StreamWriter,
+        prefixes: Prefixes,
     ) -> None:
         writer.write(WHO)
         if await read_identity(reader) == PRODUCER:
             await self._pulls.run(service, reader, writer)
             return
-        offer = Offer(quota_prefixes(host), gateway_limits.QUEUE_WAIT)
+        offer = Offer(prefixes, gateway_limits.QUEUE_WAIT)
         work = self._transcribe if service == STT else self._speak
         await work(offer, await read_header(reader), reader, writer)
 

@@ -20,7 +20,7 @@ from nodes.gateway.wyoming_session import WyomingSession
 from privox_dht.addresses import join_host
 from privox_dht.cli.output import log_fields
 from privox_dht.lan import announced
-from privox_dht.quotas import Prefixes, quota_prefixes
+from privox_dht.quotas import Prefixes
 from privox_dht.speech import EngineInfo, Provider
 from privox_dht.speech_api.job_log import JobLog
 
@@ -92,14 +92,14 @@ class WyomingServer:
         return info
 
     async def _serve(
-        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, host: str
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, prefixes: Prefixes
     ) -> None:
         session = WyomingSession(
             reader,
             writer,
             self._provider,
             self._jobs,
-            quota_prefixes(host),
+            prefixes,
             self._check,
             self.info,
             self._voices,

@@ -5,35 +5,35 @@ import json
 import logging
 import socket
 import time
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 from api_kit import RATE, TONE, Counting, clip
 from gateway_kit import GatewayMesh
-from kit import HOST, until
+from kit import HOST, turns, until
 
-from nodes.gateway import gateway_limits
+from nodes.gateway import gateway_limits, keyless_server
 from nodes.gateway.config import GatewayConfig, WyomingConfig
 from privox_dht import limits
 
-wyoming_server = pytest.importorskip("nodes.gateway.wyoming_server")
+pytest.importorskip("nodes.gateway.wyoming_server")
 
-from wyoming.asr import (  # noqa: E402
+from wyoming.asr import (
     Transcribe,
     Transcript,
     TranscriptChunk,
     TranscriptStart,
     TranscriptStop,
 )
-from wyoming.audio import AudioChunk, AudioStart, AudioStop  # noqa: E402
-from wyoming.client import AsyncTcpClient  # noqa: E402
-from wyoming.error import Error  # noqa: E402
-from wyoming.info import Describe, Info  # noqa: E402
-from wyoming.ping import Ping, Pong  # noqa: E402
-from wyoming.tts import (  # noqa: E402
+from wyoming.audio import AudioChunk, AudioStart, AudioStop
+from wyoming.client import AsyncTcpClient
+from wyoming.error import Error
+from wyoming.info import Describe, Info
+from wyoming.ping import Ping, Pong
+from wyoming.tts import (
     Synthesize,
     SynthesizeChunk,
     SynthesizeStart,
@@ -212,15 +212,35 @@ async def test_a_streamed_text_is_spoken_once_and_sentence_by_sentence(
     assert len(sound_in(events)) == 7 * WORD
 
 
+@contextmanager
+def deaf_client(mesh: GatewayMesh) -> Iterator[None]:
+    """Has more spoken than fits into the buffers between, and does not read."""
+    asked = {"type": "synthesize", "data": {"text": "word " * 10_000}}
+    with socket.socket() as deaf:
+        deaf.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        deaf.connect((HOST, port_of(mesh)))
+        deaf.sendall(json.dumps(asked).encode() + b"\n")
+        yield
+
+
+async def test_a_node_stops_at_once_though_a_client_does_not_read(tmp_path: Path) -> None:
+    config = GatewayConfig(port=0, wyoming=WyomingConfig(HOST, 0, announce=False))
+    async with AsyncExitStack() as stack:
+        mesh = await stack.enter_async_context(GatewayMesh.opened(tmp_path, config))
+        await mesh.lend(Counting())
+        await mesh.see()
+        stack.enter_context(deaf_client(mesh))
+        await until(lambda: mesh.gateway.server.jobs.outcomes["done"])
+        await turns(3000)  # all buffers are full
+        async with asyncio.timeout(5.0):
+            await mesh.gateway.wyoming.__aexit__()
+
+
 async def test_a_client_that_does_not_read_holds_no_job(
     mesh: GatewayMesh, provider: Counting, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(limits, "ANSWER_STALL", 0.2)
-    words = "word " * 10_000
-    with socket.socket() as deaf:
-        deaf.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-        deaf.connect((HOST, port_of(mesh)))
-        deaf.sendall(json.dumps({"type": "synthesize", "data": {"text": words}}).encode() + b"\n")
+    with deaf_client(mesh):
         jobs = mesh.gateway.server.jobs
         await until(lambda: jobs.outcomes["cancelled"] == 1, WITHIN)
         await until(lambda: not mesh.gateway.wyoming._clients._sessions, WITHIN)
@@ -286,6 +306,26 @@ async def test_whoever_says_nothing_for_long_is_cut_off(
         assert await silent.read_event() is None
 
 
+async def test_one_address_does_not_hold_all_connections(
+    mesh: GatewayMesh, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A satellite that leaves its connections open kept all others away for ten minutes."""
+    here = [("192.168.7.7/32", "192.168.7.0/24")]
+    monkeypatch.setattr(keyless_server, "quota_prefixes", lambda host: here[-1])
+    async with AsyncExitStack() as stack:
+        for _ in range(gateway_limits.WYOMING_CONNECTIONS // 4):
+            asking = await stack.enter_async_context(client(mesh))
+            await asking.write_event(Ping().event())
+            await until_type(asking, Pong)
+        async with client(mesh) as one_more, asyncio.timeout(WITHIN):
+            assert await one_more.read_event() is None
+        here.append(("192.168.7.8/32", "192.168.7.0/24"))
+        assert await describe(mesh)
+    here.append(here[0])
+    await until(lambda: not mesh.gateway.wyoming._clients._sessions)
+    assert await describe(mesh)
+
+
 async def test_addresses_that_are_not_allowed_are_not_served(tmp_path: Path) -> None:
     from nodes.gateway.allowed import parse_networks
 
@@ -300,7 +340,7 @@ async def test_an_address_says_and_hears_so_much_and_no_more(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     elsewhere = ("192.168.7.7/32", "192.168.7.0/24")
-    monkeypatch.setattr(wyoming_server, "quota_prefixes", lambda host: elsewhere)
+    monkeypatch.setattr(keyless_server, "quota_prefixes", lambda host: elsewhere)
     alone = WyomingConfig(HOST, 0, announce=False)
     config = GatewayConfig(port=0, wyoming=alone, keyless_seconds=2)
     async with GatewayMesh.opened(tmp_path, config) as mesh:
