@@ -1,7 +1,8 @@
 """The TLS certificate of the gateway's page: the owner's, or a self-signed one.
 
     names, addresses -> a self-signed ECDSA P-256 certificate, stored in the state folder
-    stored one       -> used while it is valid for the current names of this machine
+    stored one       -> used while it is valid for the current names of this machine; a new one
+                        has its names, too, so that an address that comes and goes costs only one
 
 Browsers do not accept Ed25519, which nodes use among themselves. They ask the user once whether to
 trust a self-signed certificate; its fingerprint can be compared then.
@@ -104,14 +105,20 @@ def _general_name(name: str) -> x509.GeneralName:
 
 def is_valid(pem: bytes, needed: Iterable[str], now: datetime) -> bool:
     """Whether a stored certificate has these names, and time left."""
+    has = names_in(pem)
+    if not has or not set(map(_general_name, needed)) <= set(map(_general_name, has)):
+        return False
+    return x509.load_pem_x509_certificate(pem).not_valid_after_utc - now > RENEW_BEFORE
+
+
+def names_in(pem: bytes) -> list[str]:
+    """The names and addresses of a stored certificate; none if it is damaged."""
     try:
         certificate = x509.load_pem_x509_certificate(pem)
         san = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName)
     except (ValueError, x509.ExtensionNotFound):
-        return False
-    has = set(san.value)
-    lasts = certificate.not_valid_after_utc - now > RENEW_BEFORE
-    return lasts and all(_general_name(name) in has for name in needed)
+        return []
+    return [str(name.value) for name in san.value]
 
 
 def stored_certificate(folder: Path, names: Names) -> Path:
@@ -122,8 +129,10 @@ def stored_certificate(folder: Path, names: Names) -> Path:
     """
     path, now = folder / FILE, datetime.now(UTC)
     try:
-        if not (path.exists() and is_valid(path.read_bytes(), names.needed, now)):
-            replace_file(path, make_certificate(names.all, now), mode=SECRET)
+        stored = path.read_bytes() if path.exists() else b""
+        if not is_valid(stored, names.needed, now):
+            all_names = Names((*names.needed, *names_in(stored)), names.others).all
+            replace_file(path, make_certificate(all_names, now), mode=SECRET)
     except OSError as exc:
         raise ConfigError(f"cannot keep {path}: {exc.strerror or exc}") from exc
     return path

@@ -67,6 +67,16 @@ def test_another_address_that_changes_often_makes_no_new_one(tmp_path: Path) -> 
     assert stored_certificate(tmp_path, Names(("a.lan",), ("2001:db8::2",))).read_bytes() == first
 
 
+def test_an_address_that_comes_and_goes_makes_one_new_certificate_and_not_one_each_time(
+    tmp_path: Path,
+) -> None:
+    at_home, by_vpn = Names(("a.lan", "192.0.2.7")), Names(("a.lan", "198.51.100.7"))
+    stored_certificate(tmp_path, at_home)
+    both = fingerprint_of(stored_certificate(tmp_path, by_vpn))
+    assert fingerprint_of(stored_certificate(tmp_path, at_home)) == both
+    assert fingerprint_of(stored_certificate(tmp_path, by_vpn)) == both
+
+
 def test_this_machine_is_called_localhost_too() -> None:
     everywhere = names_of_this_machine("0.0.0.0")
     assert {"localhost", "127.0.0.1", "::1"} <= set(everywhere.all)
