@@ -85,6 +85,11 @@ class Access:
         self._keyless = NetworkSoundQuota(config.keyless_seconds)
         self.error_responses: dict[str, ErrorResponse] = {}  # by path, of dialects with their own
 
+    @property
+    def needs_keys(self) -> bool:
+        """Whether clients of most pages need a key."""
+        return self._keys is not None
+
     def middleware(self) -> Middleware:
         """The middleware that checks every request."""
 
@@ -167,7 +172,7 @@ class Access:
             secret = _key_of(request)
             if secret or path not in KEY_IN_FORM_PAGES:
                 request[CLIENT] = self._client(secret)
-            if self._keys is not None:
+            if self.needs_keys:
                 return
         if request.method == "POST":
             self.check_address(quota_prefixes(request.remote) if request.remote else ())

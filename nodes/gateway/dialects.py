@@ -109,6 +109,7 @@ class Dialects:
         job: ServedJob,
         upload: SpooledFile,
         files: Sequence[str] = (),
+        bounds: RequestLimits | None = None,
     ) -> Mapping[str, str]:
         """The fields of a body: a form of either kind, or JSON. The file of a form, if `files` has
         its name, goes to `upload`.
@@ -116,13 +117,14 @@ class Dialects:
         Raises:
             RequestRejected: it is none of these, or too large; 400, 408, 413 or 415.
         """
+        bounds = bounds or self.bounds
         kind = request.headers.get("Content-Type", "")
         if boundary_of(kind) is not None:
-            return dict(await read_form(request, self.bounds, upload, job.offer, files))
-        body = await read_json(request, self.bounds, job.offer)
+            return dict(await read_form(request, bounds, upload, job.offer, files))
+        body = await read_json(request, bounds, job.offer)
         if kind.partition(";")[0].strip().lower() == FORM:
             try:
-                return dict(parse_qsl(body.decode(), max_num_fields=self.bounds.fields))
+                return dict(parse_qsl(body.decode(), max_num_fields=bounds.fields))
             except ValueError as exc:
                 raise RequestRejected("the form cannot be read", code="broken_form") from exc
         return {name: str(value) for name, value in json_object(body).items() if value is not None}

@@ -18,6 +18,8 @@ REFRESH_EVERY = 15.0  # seconds between two look-ups of producers: a third of th
 # two announcements
 REFRESH_WAIT = 3.0  # seconds that a request waits for a look-up while no producer is known
 KEY_SECONDS = 3600  # of sound in an hour for a key, unless its line names another number
+FORM_KEY_UPLOAD = 30.0  # seconds for a form whose key is one of its fields: until it has come, a
+# stranger's form has a turn, too
 KEYLESS_SECONDS = 21_600  # of sound in an hour for an address without a key: a household, and
 # two films
 SHOWN_PRODUCERS = 100  # producers listed on the page; the others are only counted

@@ -8,15 +8,18 @@ file that is not WAV, which is always done here. An error is a line of text, bes
 """
 
 from contextlib import aclosing
+from dataclasses import replace
 
 from aiohttp import web
 
+from nodes.gateway import gateway_limits
 from nodes.gateway.dialects import Dialects
 from nodes.gateway.sova import check_text_body
 from nodes.gateway.whisper_languages import tag_of
 from privox_dht.http.error_mapping import status_of, to_error_object, to_headers
 from privox_dht.http.request_body import SpooledFile
 from privox_dht.http.request_checks import check_form
+from privox_dht.http.request_limits import RequestLimits
 from privox_dht.http.responses import StreamingResponse, text_response
 from privox_dht.speech import STT, TTS, TranscriptionRequest
 from privox_dht.speech_api.handlers import stream_audio
@@ -36,7 +39,7 @@ class PrivoxRest:
 
     async def _stt(self, request: web.BaseRequest, job: ServedJob) -> web.StreamResponse:
         async with aclosing(SpooledFile(self._dialects.bounds.in_memory)) as upload:
-            given = await self._dialects.fields(request, job, upload, ("file",))
+            given = await self._dialects.fields(request, job, upload, ("file",), self._bounds(job))
             self._dialects.access.identify(job.offer, given.get("key", ""))
             asked = TranscriptionRequest(
                 model=self._model(given.get("quality", "")),
@@ -47,7 +50,7 @@ class PrivoxRest:
 
     async def _tts(self, request: web.BaseRequest, job: ServedJob) -> web.StreamResponse:
         async with aclosing(SpooledFile(self._dialects.bounds.in_memory)) as upload:
-            given = await self._dialects.fields(request, job, upload)
+            given = await self._dialects.fields(request, job, upload, (), self._bounds(job))
         self._dialects.access.identify(job.offer, given.get("key", ""))
         language = validate_language(tag_of(given.get("language", "")))
         file = self._dialects.speech(
@@ -55,6 +58,12 @@ class PrivoxRest:
         )
         stream = StreamingResponse(request, self._dialects.bounds.answer_stall)
         return await stream_audio(stream, job, file, {})
+
+    def _bounds(self, job: ServedJob) -> RequestLimits:
+        bounds = self._dialects.bounds
+        if job.offer.client or not self._dialects.access.needs_keys:
+            return bounds
+        return replace(bounds, upload_wall=gateway_limits.FORM_KEY_UPLOAD)
 
     def _model(self, quality: str) -> str:
         """The quality ("fast", "best") if an engine lists a model of that name; else ""."""

@@ -1,5 +1,6 @@
 """Who may use a gateway, how much, and what operators see of it."""
 
+import asyncio
 import io
 import json
 import logging
@@ -13,11 +14,11 @@ from typing import Any
 
 import aiohttp
 import pytest
-from api_kit import Counting, clip
+from api_kit import FORM_TYPE, Counting, clip, field
 from gateway_kit import ANY_PORT, GatewayMesh
 from kit import until
 
-from nodes.gateway import access
+from nodes.gateway import access, gateway_limits
 from nodes.gateway.allowed import parse_networks
 from nodes.gateway.config import GatewayConfig
 from nodes.gateway.key_command import add_key
@@ -84,6 +85,34 @@ async def test_privoxs_key_may_be_a_field_and_openais_header_is_good_there_too(
         assert (await heard(mesh, "/stt"))[0] == 401
         assert (await heard(mesh, "/stt", fields={"key": good}))[0] == 200
         assert (await heard(mesh, "/stt", **bearer(good)))[0] == 200
+
+
+async def test_strangers_whose_key_may_still_come_keep_nobody_waiting(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A form's key is known when all of it has come: four strangers who took an hour for theirs
+    had all slots."""
+    monkeypatch.setattr(gateway_limits, "FORM_KEY_UPLOAD", 0.5)
+    keys = tmp_path / "keys"
+    good = add_key(keys, "good", 3600)
+
+    async def dripping() -> AsyncIterator[bytes]:
+        yield field("file", b"", filename="a.wav")[:-2]
+        while True:
+            yield bytes(3000)
+            await asyncio.sleep(0.05)
+
+    async with (
+        gateway(tmp_path, host=OTHERS, keys=keys) as mesh,
+        aiohttp.ClientSession(mesh.url, headers={"Content-Type": FORM_TYPE}) as session,
+    ):
+        strangers = [asyncio.ensure_future(session.post("/stt", data=dripping())) for _ in range(4)]
+        await until(lambda: mesh.gateway.server.jobs.running == 4)
+        async with asyncio.timeout(10.0):
+            assert (await heard(mesh, **bearer(good)))[0] == 200
+        for stranger in strangers:
+            stranger.cancel()
+        await asyncio.gather(*strangers, return_exceptions=True)
 
 
 async def test_a_wrong_key_takes_as_long_as_any_other(tmp_path: Path) -> None:
