@@ -80,15 +80,10 @@ class Access:
     def __init__(self, config: GatewayConfig, clock: Callable[[], float] = time.monotonic) -> None:
         self._config = config
         self._clock = clock
-        self._keys = KeyFile(config.keys) if config.keys is not None else None
+        self.keys = KeyFile(config.keys) if config.keys is not None else None  # None: none needed
         self._quota = SoundQuota()
         self._keyless = NetworkSoundQuota(config.keyless_seconds)
         self.error_responses: dict[str, ErrorResponse] = {}  # by path, of dialects with their own
-
-    @property
-    def needs_keys(self) -> bool:
-        """Whether clients of most pages need a key."""
-        return self._keys is not None
 
     def middleware(self) -> Middleware:
         """The middleware that checks every request."""
@@ -127,8 +122,8 @@ class Access:
         offer, now = job.offer, self._clock()
         if not job.outcome:
             return
-        if self._keys is not None and offer.client:
-            key = self._keys.ring.named(offer.client)
+        if self.keys is not None and offer.client:
+            key = self.keys.ring.named(offer.client)
             if key is not None:
                 self._quota.charge(key.name, key.seconds, offer.seconds, now)
         elif offer.prefixes and offer.seconds:
@@ -172,7 +167,7 @@ class Access:
             secret = _key_of(request)
             if secret or path not in KEY_IN_FORM_PAGES:
                 request[CLIENT] = self._client(secret)
-            if self.needs_keys:
+            if self.keys is not None:
                 return
         if request.method == "POST":
             self.check_address(quota_prefixes(request.remote) if request.remote else ())
@@ -183,9 +178,9 @@ class Access:
         Raises:
             RequestRejected: 401, it is unknown; 429, its quota is used up.
         """
-        if self._keys is None:
+        if self.keys is None:
             return ""
-        key = self._keys.ring.find(secret)
+        key = self.keys.ring.find(secret)
         if key is None:
             raise RequestRejected(
                 "this gateway needs a key, as a bearer token", status=401, code="invalid_api_key"

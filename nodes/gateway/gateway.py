@@ -97,7 +97,8 @@ class Gateway(Service):
             SpeechClient(allow=dht.allows, member=dht.member, identity=self._identity)
         )
         mesh = Mesh.over(dht, client)
-        self.provider = await enter(MeshProvider(mesh, self.config.wait, self._own, self._joined))
+        self.provider = MeshProvider(mesh, self.config.wait, self._own, self._joined)
+        self._spawn("the gateway's view of the mesh", self.provider.run())
         access, bounds = Access(self.config), _bounds()
 
         def job_changed(job: ServedJob) -> None:

@@ -6,9 +6,7 @@ async with HttpsListener(config, server) as listener:     it listens at `listene
 
 import asyncio
 import logging
-from contextlib import AsyncExitStack
 from pathlib import Path
-from typing import Self
 
 from nodes.gateway.certificate import (
     ANY_ADDRESS,
@@ -19,6 +17,7 @@ from nodes.gateway.certificate import (
     tls_context,
 )
 from nodes.gateway.config import HttpsConfig
+from nodes.service import Service
 from privox_dht.addresses import join_host
 from privox_dht.cli.output import log_fields
 from privox_dht.errors import ConfigError
@@ -29,35 +28,30 @@ log = logging.getLogger("privox.gateway")
 RENEWAL_CHECK = 3600.0  # seconds between two checks of the files: certificates last for weeks
 
 
-class HttpsListener:
+class HttpsListener(Service):
     """Another listener of a server that is entered."""
 
     def __init__(self, config: HttpsConfig, server: HttpServer) -> None:
+        super().__init__()
         self._config, self._server = config, server
-        self._stack = AsyncExitStack()
         self.port = config.port
         self.fingerprint = ""
 
     def __repr__(self) -> str:
         return f"<HttpsListener {join_host(self._config.host, self.port)}>"
 
-    async def __aenter__(self) -> Self:
+    async def _start(self) -> None:
         certificate, private_key = self._files()
         self._context = tls_context(certificate, private_key)
         self.fingerprint = fingerprint_of(certificate)
         sockets = bind(self._config.host, self._config.port)
         self.port = sockets[0].getsockname()[1]
         await self._stack.enter_async_context(self._server.listener(sockets, self._context))
-        renewing = asyncio.create_task(self._renew(), name="renewing the certificate")
-        self._stack.callback(renewing.cancel)
+        self._spawn("renewing the certificate", self._renew())
         log.info(
             "the page is at %s; its certificate's SHA-256 fingerprint is %s", self.url,
             self.fingerprint, extra=log_fields("https", port=self.port, pin=self.fingerprint),
         )  # fmt: skip
-        return self
-
-    async def __aexit__(self, *exc: object) -> None:
-        await self._stack.aclose()
 
     @property
     def url(self) -> str:

@@ -16,7 +16,7 @@ import zipfile
 from collections.abc import Callable, Coroutine, Mapping
 from contextlib import AsyncExitStack
 from functools import partial
-from typing import Any, Self, TypeVar
+from typing import Any, TypeVar
 
 from nodes.gateway import gateway_limits
 from nodes.gateway.config import GatewayConfig
@@ -36,6 +36,7 @@ from nodes.gateway.privox_wire import (
 )
 from nodes.gateway.pull_producers import PullProducers
 from nodes.gateway.whisper_languages import tag_of
+from nodes.service import Service
 from privox_dht.addresses import join_host
 from privox_dht.cli.output import log_fields
 from privox_dht.errors import BadMessage, JobError, RequestRejected
@@ -50,7 +51,7 @@ T = TypeVar("T")
 ZIP_ENTRY = "sample.wav"  # the recording in the ZIP file that some consumers send
 
 
-class PrivoxPorts:
+class PrivoxPorts(Service):
     """Both ports, for as long as it is entered.
 
     Args:
@@ -67,6 +68,7 @@ class PrivoxPorts:
         pulls: PullProducers,
         check: Callable[[Prefixes], None],
     ) -> None:
+        super().__init__()
         self.ports = ports
         self._host = config.host
         self._dialects, self._pulls, self._check = dialects, pulls, check
@@ -77,28 +79,21 @@ class PrivoxPorts:
             )
             for service in (STT, TTS)
         ]  # fmt: skip
-        self._stack = AsyncExitStack()
 
     def __repr__(self) -> str:
         return f"<PrivoxPorts {self.ports}, {self._pulls!r}>"
 
-    async def __aenter__(self) -> Self:
-        async with AsyncExitStack() as stack:
-            stt_port, tts_port = [
-                await server.listen(stack, self._host, port)
-                for server, port in zip(self._servers, self.ports, strict=True)
-            ]
-            self.ports = stt_port, tts_port
-            self._stack = stack.pop_all()
+    async def _start(self) -> None:
+        stt_port, tts_port = [
+            await server.listen(self._stack, self._host, port)
+            for server, port in zip(self._servers, self.ports, strict=True)
+        ]
+        self.ports = stt_port, tts_port
         log.info(
             "Privox's producers and consumers are served at %s and %d, in plain text",
             join_host(self._host, stt_port), tts_port,
             extra=log_fields("privox_ports", stt=stt_port, tts=tts_port),
         )  # fmt: skip
-        return self
-
-    async def __aexit__(self, *exc: object) -> None:
-        await self._stack.aclose()
 
     @property
     def broken(self) -> Mapping[str, int]:

@@ -61,7 +61,7 @@ class PrivoxRest:
 
     def _bounds(self, job: ServedJob) -> RequestLimits:
         bounds = self._dialects.bounds
-        if job.offer.client or not self._dialects.access.needs_keys:
+        if job.offer.client or self._dialects.access.keys is None:
             return bounds
         return replace(bounds, upload_wall=gateway_limits.FORM_KEY_UPLOAD)
 

@@ -11,7 +11,7 @@ from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, aclosing, asynccontextmanager, suppress
 from contextvars import ContextVar
 from functools import partial
-from typing import Any, BinaryIO, Self, TypeVar
+from typing import Any, BinaryIO, TypeVar
 
 from nodes.gateway import gateway_limits, mesh_engines
 from nodes.gateway.job_turns import JobTurns
@@ -70,21 +70,12 @@ class MeshProvider:
         self._wait = wait
         self._view = MeshView(mesh, own.peer_id, self._view_changed)
         self._turns = {service: JobTurns(partial(self._capacity, service)) for service in SERVICES}
-        self._watching: asyncio.Task[None] | None = None
 
     def __repr__(self) -> str:
         return f"<MeshProvider {self._view!r}, {self._turns!r}>"
 
-    async def __aenter__(self) -> Self:
-        self._watching = asyncio.create_task(self._watch(), name="gateway's view")
-        return self
-
-    async def __aexit__(self, *exc: object) -> None:
-        assert self._watching is not None
-        self._watching.cancel()
-        await asyncio.gather(self._watching, return_exceptions=True)
-
-    async def _watch(self) -> None:
+    async def run(self) -> None:
+        """Look up the producers regularly, until cancelled."""
         if self._joined is not None:
             await self._joined.wait()  # before that there are no records
         await self._view.run()

@@ -7,8 +7,6 @@ async with WyomingServer(config, provider, jobs, name):    it listens, and is an
 import asyncio
 import logging
 from collections.abc import Callable
-from contextlib import AsyncExitStack
-from typing import Self
 
 from wyoming.info import Info
 
@@ -17,6 +15,7 @@ from nodes.gateway.config import WyomingConfig
 from nodes.gateway.keyless_server import KeylessServer
 from nodes.gateway.wyoming_info import info_of
 from nodes.gateway.wyoming_session import WyomingSession
+from nodes.service import Service
 from privox_dht.addresses import join_host
 from privox_dht.cli.output import log_fields
 from privox_dht.lan import announced
@@ -28,7 +27,7 @@ log = logging.getLogger("privox.gateway")
 SERVICE = "_wyoming._tcp.local."
 
 
-class WyomingServer:
+class WyomingServer(Service):
     """Serves a provider to Wyoming clients.
 
     Args:
@@ -44,6 +43,7 @@ class WyomingServer:
         name: str,
         check: Callable[[Prefixes], None],
     ) -> None:
+        super().__init__()
         self.config, self.port = config, config.port
         self._check = check
         self._provider, self._jobs, self._name = provider, jobs, name
@@ -56,28 +56,21 @@ class WyomingServer:
             gateway_limits.WYOMING_CONNECTIONS,
             gateway_limits.WYOMING_LINE,
         )
-        self._stack = AsyncExitStack()
 
     def __repr__(self) -> str:
         return f"<WyomingServer {join_host(self.config.host, self.port)}>"
 
-    async def __aenter__(self) -> Self:
-        async with AsyncExitStack() as stack:
-            self.port = await self._clients.listen(stack, self.config.host, self.config.port)
-            if self.config.announce:
-                await stack.enter_async_context(
-                    announced(SERVICE, self._name, self.port, self.config.host)
-                )
-            self._stack = stack.pop_all()
+    async def _start(self) -> None:
+        config = self.config
+        self.port = await self._clients.listen(self._stack, config.host, config.port)
+        if config.announce:
+            announcement = announced(SERVICE, self._name, self.port, config.host)
+            await self._stack.enter_async_context(announcement)
         log.info(
             "Wyoming clients (Home Assistant) are served at %s, if their address is in %s",
-            join_host(self.config.host, self.port), ", ".join(map(str, self.config.allow)),
+            join_host(config.host, self.port), ", ".join(map(str, config.allow)),
             extra=log_fields("wyoming", port=self.port),
         )  # fmt: skip
-        return self
-
-    async def __aexit__(self, *exc: object) -> None:
-        await self._stack.aclose()
 
     def info(self) -> Info:
         """The engines now, and the last known ones of a service that has none now, since Home
