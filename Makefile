@@ -15,7 +15,7 @@ DEV := $(VENV)/.dev-ready
 help:
 	@sed -n 's/^# //p' Makefile
 	@echo 'make run     the same mesh, left running until Ctrl-C'
-	@echo 'make test-pythons   the unit and engine tests on every supported Python found here'
+	@echo 'make test-pythons   the unit, engine and program tests on every supported Python found here'
 	@echo 'make coverage   how much of each module the tests run'
 	@echo 'make soak    the full counts (three hours)'
 	@echo 'make lint    format, lint, types, import floors, known holes in dependencies'

@@ -1,5 +1,5 @@
 """The unit and engine tests on every supported Python of this machine, and on the oldest of what
-our bounds allow.
+our bounds allow; and of the mesh what depends on how a Python begins and ends.
 
     python tests/pythons.py
 
@@ -30,7 +30,7 @@ from packaging.requirements import Requirement
 from packaging.version import Version
 
 FOLDER = ROOT / ".venv-pythons"
-FLOORS = ("tests/unit", "tests/engines")
+FLOORS = ("tests/unit", "tests/engines", "tests/mesh/test_sync.py", "tests/mesh/test_processes.py")
 EXTRAS = "all,test"  # what is installed beside the package itself
 AT_ONCE = 2  # runs side by side: each test process keeps about one core busy
 ASK = "import sys, venv, ensurepip; print('.'.join(map(str, sys.version_info[:3])))"
