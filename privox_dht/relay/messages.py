@@ -187,11 +187,14 @@ class MessageDecoder:
         """The messages that `data` completes.
 
         Raises:
-            BadMessage: a line is too long, is no word of `MESSAGES`, or carries something else.
+            BadMessage: these are too many, or a line is too long, is no word of `MESSAGES`, or
+                carries something else.
         """
         *lines, self._rest = (self._rest + data).split(b"\n")
         if max(map(len, (*lines, self._rest))) > limits.RELAY_LINE:
             raise BadMessage("long")
+        if len(lines) > relay_limits.MESSAGES_AT_ONCE:
+            raise BadMessage("flood")
         return [self._read(line) for line in lines]
 
     @staticmethod

@@ -34,6 +34,8 @@ SPLICE_CHUNK = 128 * KIB  # bytes read at a time, and so the most a farm holds p
 
 HEAD = 4 * KIB  # bytes of the first lines of a connection to a farm
 HEAD_WAIT = 5.0  # seconds for a connection to state and prove its purpose
+MESSAGES_AT_ONCE = 256  # messages read together from a control line: a producer with 64 lines sends
+# one for each that fails, a farm three for each that is called
 PING = 10.0  # seconds between pings, both ways; also keeps NAT mappings open
 SILENCE = 15.0  # seconds without a message on a control line: the other side is dead or frozen;
 # also from its beginning to the first parked line, or the producer goes to another farm

@@ -153,6 +153,21 @@ async def test_a_parked_line_that_speaks_is_dropped() -> None:
         line.close()
 
 
+async def test_a_producer_that_floods_its_control_line_is_closed() -> None:
+    """A megabyte of pings held up all calls of a farm for half a second, again and again."""
+    async with (
+        serving() as served,
+        farm_of(FARM) as farm,
+        parked(served, farm, FARM) as parking,
+    ):
+        stranger = await introduced(farm, Identity.generate())
+        stranger.say(b"ping\n" * 200_000)
+        await stranger.over()
+        assert farm.stats()["dropped"]["flood"] == 1  # type: ignore[index]
+        stranger.close()
+        assert parking.state == "parked"
+
+
 # -- farms that are not what they say ------------------------------------------------------------
 
 
