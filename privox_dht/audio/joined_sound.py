@@ -30,11 +30,10 @@ class JoinedSound:
     def __init__(self, format: str) -> None:
         self._format = format
         self._encoder: Encoder | None = None
-        self.seconds = 0.0  # of sound so far
         Encoder(format, ANY_RATE)
 
     def __repr__(self) -> str:
-        return f"<JoinedSound {self._format}, {self.seconds:.1f} s>"
+        return f"<JoinedSound {self._encoder or self._format}>"
 
     def add(self, file: bytes, form: WavFormat) -> bytes:
         """Append a file; the bytes of the result that are complete then, perhaps none.
@@ -50,7 +49,6 @@ class JoinedSound:
         if form.rate != self._encoder.rate:
             resampler = Resampler(form.rate, self._encoder.rate)
             pcm = resampler.feed(pcm) + resampler.finish()
-        self.seconds += len(pcm) / 2 / self._encoder.rate
         return self._encoder.feed(_faded(pcm, round(FADE * self._encoder.rate)))
 
     def finish(self) -> bytes:

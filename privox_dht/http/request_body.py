@@ -55,47 +55,35 @@ class SpooledFile:
     def __init__(self, in_memory: int) -> None:
         self._in_memory = in_memory
         self._file: BinaryIO = io.BytesIO()
-        self._pending: list[bytes] = []
-        self._waiting = 0  # bytes pending
-        self._on_disk = False
+        self._pending = bytearray()
         self.size = 0
         self.field = ""  # the name it had in its form
 
     async def write(self, piece: bytes) -> None:
         """Append `piece`; the disk is written in large blocks, in a thread."""
         self.size += len(piece)
-        self._pending.append(piece)
-        self._waiting += len(piece)
-        if self._waiting >= self._in_memory:
-            await self._flush()
+        self._pending += piece
+        if len(self._pending) > self._in_memory:
+            await self._to_disk()
 
     async def rewind(self) -> BinaryIO:
         """The whole file, at its beginning."""
-        await self._flush()
-        self._file.seek(0)
+        if self.size <= self._in_memory:
+            self._file = io.BytesIO(self._pending)
+        else:
+            await self._to_disk()
+            self._file.seek(0)
         return self._file
 
     async def aclose(self) -> None:
         """Close it, in a thread if it is large."""
         await close_unnamed(self._file.close, self.size)
 
-    async def _flush(self) -> None:
-        block, self._pending, self._waiting = b"".join(self._pending), [], 0
-        if self.size <= self._in_memory:
-            self._file.write(block)
-            return
-        if not self._on_disk:
-            block = self._to_disk() + block
+    async def _to_disk(self) -> None:
+        block, self._pending = self._pending, bytearray()
+        if isinstance(self._file, io.BytesIO):
+            self._file = cast(BinaryIO, tempfile.TemporaryFile())  # noqa: SIM115
         await asyncio.to_thread(self._file.write, block)
-
-    def _to_disk(self) -> bytes:
-        """Switch to a temporary file; returns what was in memory, to be written first."""
-        self._file.seek(0)
-        so_far = self._file.read()
-        self._file.close()
-        self._file = cast(BinaryIO, tempfile.TemporaryFile())  # noqa: SIM115
-        self._on_disk = True
-        return so_far
 
 
 async def read_form(

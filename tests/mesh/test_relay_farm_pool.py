@@ -26,8 +26,8 @@ async def test_a_producer_parks_at_two_of_three_farms_and_can_be_called_at_both(
         known = [where(farms[key.public], key) for key in FARMS]
         async with parkings(served, known) as some:
             assert len(some.parked_at) == 2
-            for route in some.routes:
-                answer = await post(relayed(farms[route.farm], served, "/count"))
+            for where_parked in some.parked_at:
+                answer = await post(relayed(farms[where_parked.public], served, "/count"))
                 assert answer["bytes"] == 4
             assert repr(some).count(" parked") == 2
         await until(lambda: not any(farm.stats()["producers"] for farm in farms.values()))

@@ -20,7 +20,6 @@ from typing import Self
 from privox_dht.errors import PrivoxError, ProducerLost
 from privox_dht.identity import Identity, peer_id_of
 from privox_dht.membership.members import Membership
-from privox_dht.records import Relayed
 from privox_dht.relay import messages, relay_limits
 from privox_dht.relay.producer.farm_selection import FarmAddress, FarmSelector
 from privox_dht.relay.producer.line import MakeProtocol, SessionConfig
@@ -91,11 +90,6 @@ class FarmPool:
     def parked_at(self) -> tuple[FarmAddress, ...]:
         """The farms through which the producer can be called now."""
         return tuple(sorted(farm for farm, parked in self._in_use.items() if parked))
-
-    @property
-    def routes(self) -> tuple[Relayed, ...]:
-        """Those farms as routes of a record."""
-        return tuple(Relayed(farm.public) for farm in self.parked_at)
 
     @property
     def farm_failures(self) -> tuple[str, ...]:
