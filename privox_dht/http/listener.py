@@ -137,8 +137,9 @@ class Listener:
                 log.warning("cannot accept a connection: %s", exc.strerror)
                 await asyncio.sleep(ACCEPT_RETRY)
                 continue
-            prefixes = self._prefixes_of(str(where[0]))
-            if self.quota.acquire(prefixes):
+            # macOS tells no address of a connection that was reset meanwhile
+            prefixes = self._prefixes_of(str(where[0])) if where else ()
+            if where and self.quota.acquire(prefixes):
                 self._start(conn, prefixes)
             else:
                 conn.close()

@@ -434,6 +434,26 @@ async def test_a_port_that_another_program_has_begun_to_use_is_named(provider: C
                 pass
 
 
+async def test_a_connection_without_an_address_ends_itself_only(
+    provider: Counting, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """macOS accepts a connection that was reset meanwhile, without an address: nobody else was
+    let in after it."""
+    loop = asyncio.get_running_loop()
+    accept, nameless = loop.sock_accept, [True]
+
+    async def sock_accept(listening: socket.socket) -> tuple[socket.socket, Any]:
+        conn, where = await accept(listening)
+        return conn, None if nameless and nameless.pop() else where
+
+    monkeypatch.setattr(loop, "sock_accept", sock_accept)
+    async with SpeechServer(provider, host="127.0.0.1", tls=None) as server, asyncio.timeout(5):
+        reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
+        assert await reader.read() == b""
+        writer.close()
+        assert (await ask(server.port, head("/v1/models", 0, method="GET"))).status == 200
+
+
 async def test_a_host_of_another_machine_is_a_configuration_error(provider: Counting) -> None:
     for host in ("203.0.113.5", "no address"):
         with pytest.raises(ConfigError):
