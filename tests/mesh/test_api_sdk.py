@@ -124,7 +124,7 @@ async def test_the_list_of_models(sdk: Any) -> None:
     ],
 )
 async def test_errors_arrive_as_the_library_types_them(
-    sdk: Any, options: dict[str, Any], error: str
+    openai: Any, sdk: Any, options: dict[str, Any], error: str
 ) -> None:
     with pytest.raises(getattr(openai, error)) as caught:
         await transcribe(sdk, **options)
