@@ -18,6 +18,7 @@ from nodes.lending_hours import Local
 
 POWER_SUPPLIES = Path("/sys/class/power_supply")  # Linux
 PLUGS = ("Mains", "USB")  # types of supplies that are plugged in
+PLUGGED_IN = ("1", "2")  # at a fixed voltage, at one that is negotiated (USB PD)
 
 
 def on_battery(supplies: Path = POWER_SUPPLIES) -> bool:
@@ -26,7 +27,7 @@ def on_battery(supplies: Path = POWER_SUPPLIES) -> bool:
         kinds = [(_word(supply / "type"), supply) for supply in sorted(supplies.iterdir())]
     except OSError:  # not Linux, or a Linux that does not list its supplies
         return _psutil_on_battery()
-    if any(kind in PLUGS and _word(supply / "online") == "1" for kind, supply in kinds):
+    if any(kind in PLUGS and _word(supply / "online") in PLUGGED_IN for kind, supply in kinds):
         return False
     return any(
         kind == "Battery"

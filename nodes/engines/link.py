@@ -1,14 +1,22 @@
 """Messages between a node and its worker: two lengths, a JSON object, bytes; and open files.
 
+read(reader)                         the node's side
 Link(socket).send(head, payload)     the worker's side; it blocks
 Link(socket).receive()               the next message; files that came with it are in `.files`
 """
+
+from __future__ import annotations
 
 import json
 import socket
 import struct
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+from privox_dht.errors import EngineFailed
+
+if TYPE_CHECKING:
+    import asyncio
 
 LENGTHS = struct.Struct("!II")  # bytes of JSON, bytes that follow it
 MAX_HEAD = 1 << 20  # bytes of JSON; a segment with all its words is a few KiB
@@ -23,6 +31,26 @@ def frame(head: dict[str, Any], payload: bytes = b"") -> bytes:
     """One message as it goes over the socket."""
     packed = json.dumps(head).encode()
     return LENGTHS.pack(len(packed), len(payload)) + packed + payload
+
+
+async def read(reader: asyncio.StreamReader) -> Message:
+    """The next message of a worker, which may be an attacker's by now.
+
+    Raises:
+        IncompleteReadError, OSError: the worker closed the socket.
+        EngineFailed: it is no message, or too long.
+    """
+    head_size, payload_size = LENGTHS.unpack(await reader.readexactly(LENGTHS.size))
+    if head_size > MAX_HEAD or payload_size > MAX_PAYLOAD:
+        raise EngineFailed("a worker sent a message that is too long")
+    packed = await reader.readexactly(head_size)
+    try:
+        head = json.loads(packed)
+    except (ValueError, RecursionError) as exc:
+        raise EngineFailed("a worker sent a message that is not JSON") from exc
+    if not isinstance(head, dict):
+        raise EngineFailed("a worker sent a message without fields")
+    return head, await reader.readexactly(payload_size)
 
 
 class Disconnected(Exception):

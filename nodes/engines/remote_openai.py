@@ -15,7 +15,9 @@ import asyncio
 import contextlib
 import io
 import math
+import operator
 import re
+from bisect import bisect_left
 from collections.abc import AsyncGenerator, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -138,7 +140,8 @@ class OpenAITranscriber(_OpenAIEngine):
         """
         try:
             language = str(answer.get("language") or "")[: limits.MAX_NAME]
-            separate = [_word(word, offset, seconds) for word in answer.get("words") or ()]
+            words = [_word(word, offset, seconds) for word in answer.get("words") or ()]
+            separate = sorted(words, key=_start)
             listed = answer.get("segments") or [
                 {"text": answer["text"], "start": 0.0, "end": seconds}
             ]
@@ -265,6 +268,9 @@ def _times(one: Any, offset: float, seconds: float) -> tuple[float, float]:
     return round(offset + start, 2), round(offset + end, 2)
 
 
+_start = operator.attrgetter("start")
+
+
 def _word(word: Any, offset: float, seconds: float) -> speech.Word:
     sure = float(word.get("probability", 1.0))
     start, end = _times(word, offset, seconds)
@@ -276,5 +282,7 @@ def _segment(
 ) -> speech.Segment:
     start, end = _times(one, offset, seconds)
     own = tuple(_word(word, offset, seconds) for word in one.get("words") or ())
-    beside = tuple(word for word in separate if start <= word.start < end)
-    return speech.Segment(str(one["text"]).strip(), start, end, own or beside, language)
+    beside = separate[
+        bisect_left(separate, start, key=_start) : bisect_left(separate, end, key=_start)
+    ]
+    return speech.Segment(str(one["text"]).strip(), start, end, own or tuple(beside), language)

@@ -13,7 +13,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import itertools
-import json
 import os
 import signal
 import socket
@@ -117,7 +116,7 @@ class Job:
     async def _next(self) -> link.Message:
         assert self._reader is not None
         try:
-            return await _read(self._reader)
+            return await link.read(self._reader)
         except (asyncio.IncompleteReadError, OSError) as exc:
             raise await self._died() from exc
 
@@ -181,7 +180,7 @@ class Worker:
         reader, self._writer = await asyncio.open_connection(sock=self._control)
         try:
             async with asyncio.timeout(self._start_within):
-                hello, _ = await _read(reader)
+                hello, _ = await link.read(reader)
         except (asyncio.IncompleteReadError, OSError) as exc:
             raise WorkerDied(f"the worker process of {self.module} died") from exc
         if "fix" in hello:
@@ -240,12 +239,12 @@ class Worker:
         why = ""
         try:
             while True:
-                report, _ = await _read(reader)
+                report, _ = await link.read(reader)
                 if "turn" in report:
                     self.turn = report["turn"]
                 elif job := self._jobs.pop(report["ended"], None):
                     job.ended.set_result(report["why"])
-        except (asyncio.IncompleteReadError, OSError, errors.EngineFailed):
+        except (asyncio.IncompleteReadError, OSError, errors.EngineFailed, KeyError, TypeError):
             self._has_ended = True
             why = await self._signal()
             self._on_exit(self)
@@ -285,12 +284,3 @@ def _spawn(
             worker_main.PARENT: str(os.getpid()),
         },
     )
-
-
-async def _read(reader: asyncio.StreamReader) -> link.Message:
-    lengths = await reader.readexactly(link.LENGTHS.size)
-    head_size, payload_size = link.LENGTHS.unpack(lengths)
-    if head_size > link.MAX_HEAD or payload_size > link.MAX_PAYLOAD:
-        raise errors.EngineFailed("a worker sent a message that is too long")
-    head = json.loads(await reader.readexactly(head_size))
-    return head, await reader.readexactly(payload_size)

@@ -95,6 +95,9 @@ def answer(asked: dict[str, Any], payload: bytes, link: Link) -> None:
                 link.send({"refused by": ""})
         case "crash":
             os.abort()
+        case "garble":
+            os.write(0 if asked["where"] == "control" else link.socket.fileno(), payload)
+            link.receive()  # until the other side hangs up
         case "end by":
             signal.raise_signal(asked["signal"])
         case "work":

@@ -1,5 +1,6 @@
 """Speech servers elsewhere as engines: what they are asked, and what comes of what they say."""
 
+import time
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from typing import Any
@@ -122,6 +123,22 @@ async def test_a_long_recording_goes_in_blocks(
     assert sum(audio.decode(block, 16_000).size for block in blocks) == 160_000
     starts = [segment.start for segment in segments]
     assert len(segments) == 2 * len(blocks) and starts == sorted(starts) and starts[-1] > 4
+
+
+def test_words_beside_segments_are_not_compared_with_each() -> None:
+    """Seven thousand of both, as one answer may have, kept the node from all else for a second."""
+    times = [{"start": n / 25, "end": (n + 1) / 25} for n in range(7_000)]
+    answer = {
+        "words": [{"word": f"w{n}", **at} for n, at in enumerate(times)],
+        "segments": [{"text": "w", **at} for at in times],
+    }
+    began = time.process_time()
+    engine = remote_openai.OpenAITranscriber("http://127.0.0.1:9", "cpu")
+    segments = engine._segments(answer, 0.0, 280.0)
+    assert time.process_time() - began < 0.5
+    assert [[word.text for word in one.words] for one in segments] == [
+        [f"w{n}"] for n in range(7_000)
+    ]
 
 
 async def test_a_server_without_segments_gives_one_of_the_whole(openai: OpenAi) -> None:

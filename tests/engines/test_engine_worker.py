@@ -17,8 +17,8 @@ import psutil
 import pytest
 from kit import turns, until
 
+from nodes.engines import link, worker_main
 from nodes.engines import worker as worker_module
-from nodes.engines import worker_main
 from nodes.engines import worker_pool as pool_module
 from nodes.engines.worker import Job, WorkerDied
 from nodes.engines.worker_pool import WorkerPool
@@ -236,6 +236,23 @@ async def test_where_no_process_can_be_started_the_next_job_fails_and_the_runnin
                     await ask(pool, do="echo")
             assert len([piece async for piece in one]) == 9_999
         assert pool.pids == before
+    finally:
+        await pool.close()
+
+
+@pytest.mark.parametrize("head", [b"{", b"7", b"[" * 100_000, b'{"ended": []}', b"{}", b"\xff"])
+@pytest.mark.parametrize("where", ["control", "job"])
+async def test_a_worker_that_sends_nonsense_is_replaced(where: str, head: bytes) -> None:
+    """As an attacker's code in it might: no job of its engine succeeded from then on."""
+    pool = WorkerPool(MODULE, ["--alone"])
+    try:
+        await pool.start()
+        nonsense = link.LENGTHS.pack(len(head), 0) + head
+        async with asyncio.timeout(SOON):
+            with contextlib.suppress(errors.EngineFailed):
+                async for _ in pool.ask({"do": "garble", "where": where}, nonsense):
+                    break
+            assert len(await ask(pool, do="echo")) == 1
     finally:
         await pool.close()
 

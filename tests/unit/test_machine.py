@@ -29,6 +29,7 @@ PORT = {"type": "USB", "online": "0"}
         ({"hidpp_battery_0": MOUSE}, False),  # psutil takes this desktop for a laptop on battery
         ({"AC": OFF, "BAT0": FULL, "BAT1": CELL}, True),
         ({"ucsi-source-psy-1": {**PORT, "online": "1"}, "BAT0": CELL}, False),
+        ({"ucsi-source-psy-1": {**PORT, "online": "2"}, "BAT0": CELL}, False),
         ({"ucsi-source-psy-1": PORT, "BAT0": CELL}, True),
         ({"strange": {}}, False),
     ],
