@@ -4,6 +4,8 @@ import asyncio
 import hashlib
 import json
 import os
+import signal
+import socket
 import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -108,6 +110,27 @@ async def test_a_model_of_several_names_is_fetched_and_removed_by_each(
     code, told, wrong = await models("", cache, "remove", name, "--json")
     assert (code, names(told)) == (0, [f"faster-whisper:{listed}"]), wrong
     assert (await models("", cache, "list"))[1] == ""
+
+
+async def test_ctrl_c_ends_the_download_of_a_voice(tmp_path: Path) -> None:
+    """The first one did nothing."""
+    with socket.create_server(("127.0.0.1", 0)) as hub:
+        environment = {**os.environ, "HF_ENDPOINT": f"http://127.0.0.1:{hub.getsockname()[1]}"}
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "nodes.cli", "models", "fetch", VOICE),
+            *("--model-cache", str(tmp_path)),
+            env=environment,
+        )
+        connection, _ = await asyncio.to_thread(hub.accept)
+        with connection:
+            await asyncio.to_thread(connection.recv, 4096)
+            process.send_signal(signal.SIGINT)
+            try:
+                async with asyncio.timeout(10):
+                    assert await process.wait() == 130
+            finally:
+                if process.returncode is None:
+                    process.kill()
 
 
 @pytest.mark.timeout(180)
