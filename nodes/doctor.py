@@ -17,9 +17,10 @@ publishes nothing that a client could find, so it can run beside a node.
 import asyncio
 import time
 from collections.abc import Awaitable, Callable
-from contextlib import AsyncExitStack, suppress
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, suppress
 from dataclasses import dataclass, field
 from functools import partial
+from typing import TypeVar
 
 from nodes import farm_check, startup_check
 from nodes.codecs import Codecs
@@ -54,6 +55,7 @@ ENGINES_TIMEOUT = 600.0  # seconds: models may have to be downloaded
 
 
 Probe = Callable[[], Awaitable[Verdict]]
+T = TypeVar("T")
 
 
 @dataclass
@@ -105,16 +107,10 @@ class Doctor:
     async def _listening(self) -> Directory:
         """The DHT on the node's own port if it is free, since a router forwards that one."""
         self._member = self._membership()
-        for port in (self.config.port, 0):
-            dht = Directory(
-                self.identity, network=self.config.network, host=self.config.host,
-                port=port, guest=True, member=self._member,
-            )  # fmt: skip
-            try:
-                return await self._stack.enter_async_context(dht)
-            except ConfigError as exc:
-                error = exc
-        raise error
+        return await self._at_free_port(self.config.port, lambda port: Directory(
+            self.identity, network=self.config.network, host=self.config.host,
+            port=port, guest=True, member=self._member,
+        ))  # fmt: skip
 
     def _membership(self) -> Membership | None:
         """A new one: no two nodes share theirs."""
@@ -135,16 +131,19 @@ class Doctor:
 
     async def _serving(self, producer: Producer) -> SpeechServer:
         """The API on the number of our UDP port, the only one that is dialled back; else on any."""
-        for port in (self._dht.port, 0):
-            server = SpeechServer(
-                producer, host=self.config.host, port=port,
-                tls=server_context(self.identity, self._member),
-            )  # fmt: skip
-            try:
-                return await self._stack.enter_async_context(server)
-            except ConfigError as exc:
-                error = exc
-        raise error
+        return await self._at_free_port(self._dht.port, lambda port: SpeechServer(
+            producer, host=self.config.host, port=port,
+            tls=server_context(self.identity, self._member),
+        ))  # fmt: skip
+
+    async def _at_free_port(
+        self, port: int, make: Callable[[int], AbstractAsyncContextManager[T]]
+    ) -> T:
+        """What listens at that port, or at any if that one is taken."""
+        try:
+            return await self._stack.enter_async_context(make(port))
+        except ConfigError:
+            return await self._stack.enter_async_context(make(0))
 
     async def _join(self) -> Verdict:
         self._neighbours = await self._find_neighbours()

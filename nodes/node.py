@@ -21,8 +21,8 @@ from nodes.farm_discovery import known_farms
 from nodes.farm_service import FarmService
 from nodes.health import Listening, listening_file
 from nodes.lan_service import LanService
-from nodes.owner_status import OWNER_STATUS, OwnerPage
-from nodes.port_conflicts import explain, find_conflicts
+from nodes.owner_status import OWNER_STATUS, owner_page
+from nodes.port_conflicts import explain_conflicts
 from nodes.reachability import ReachabilityMonitor
 from nodes.routes import routes
 from nodes.service import Service, spawn
@@ -72,8 +72,8 @@ class Node:
             await self._start()
         except BaseException as exc:
             await self._stack.aclose()
-            if isinstance(exc, ConfigError) and (found := find_conflicts(self.config)):
-                raise ConfigError(explain(found)) from exc
+            if isinstance(exc, ConfigError) and (conflicts := explain_conflicts(self.config)):
+                raise ConfigError(conflicts) from exc
             raise
         return self
 
@@ -185,7 +185,7 @@ class Node:
         """The node's port: the speech API, the directory, and the pages of the services."""
         pages: dict[tuple[str, str], Handler] = {}
         pages.update(directory_pages(self.dht.resolver))
-        pages["GET", OWNER_STATUS] = OwnerPage(self._owner_secret, self.owner_status).answer
+        pages["GET", OWNER_STATUS] = owner_page(self._owner_secret, self.owner_status)
         for service in self.services:
             pages.update(service.routes())
         return SpeechServer(

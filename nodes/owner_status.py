@@ -10,6 +10,7 @@ from typing import Any
 
 from aiohttp import web
 
+from privox_dht.http.http_server import Handler
 from privox_dht.http.request_checks import not_found
 from privox_dht.http.responses import json_response
 
@@ -17,20 +18,14 @@ OWNER_STATUS = "/v1/owner-status"
 BEARER = "Bearer "
 
 
-class OwnerPage:
-    """The page.
+def owner_page(secret: str, status: Callable[[], Mapping[str, Any]]) -> Handler:
+    """The page, with what `status` returns, for a request with the secret as its bearer token."""
 
-    Args:
-        secret: the bearer token that a request must have.
-        status: returns the content of the page, for JSON.
-    """
-
-    def __init__(self, secret: str, status: Callable[[], Mapping[str, Any]]) -> None:
-        self._secret, self._status = secret, status
-
-    async def answer(self, request: web.Request) -> web.StreamResponse:
+    async def answer(request: web.Request) -> web.StreamResponse:
         """Raises: RequestRejected: 404, without the secret."""
         token = request.headers.get("Authorization", "").removeprefix(BEARER)
-        if not hmac.compare_digest(token.encode("utf-8", "replace"), self._secret.encode()):
+        if not hmac.compare_digest(token.encode("utf-8", "replace"), secret.encode()):
             raise not_found(request.method, request.path, set())
-        return json_response(self._status(), headers={"Cache-Control": "no-store"})
+        return json_response(status(), headers={"Cache-Control": "no-store"})
+
+    return answer

@@ -28,16 +28,13 @@ class Conflict:
     flags: str  # that give this node its own
 
 
-def find_conflicts(config: NodeConfig) -> list[Conflict]:
-    """All conflicts of a node of this configuration."""
-    return list(_conflicts(config))
-
-
-def explain(found: list[Conflict]) -> str:
-    """A message with the conflicts, and what to do."""
+def explain_conflicts(config: NodeConfig) -> str:
+    """All conflicts of a node of this configuration, and what to do; "": there is none."""
+    found = list(_conflicts(config))
     what = ", ".join(one.what for one in found)
     flags = " ".join(dict.fromkeys(one.flags for one in found))
-    return f"another program, such as another privox-node, has {what}; to run beside it: {flags}"
+    message = f"another program, such as another privox-node, has {what}; to run beside it: {flags}"
+    return message if found else ""
 
 
 def _conflicts(config: NodeConfig) -> Iterator[Conflict]:

@@ -117,7 +117,7 @@ class ReachabilityMonitor:
     def _seconds_to_next_check(self) -> float:
         """Seconds until the next check, if nothing changes before."""
         if self._wanted is not None or self._configured_state.advertised:
-            return rules.interval_when_configured(self.joined.is_set())
+            return rules.CHECK_INTERVAL if self.joined.is_set() else rules.UNKNOWN_BACKOFF[1]
         return self._schedule.after(self._dial_backs.latest, self._dht.seen_by_any())
 
     def parked_at(self, farms: tuple[bytes, ...]) -> None:

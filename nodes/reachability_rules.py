@@ -105,11 +105,6 @@ def has_new_address(found: Sequence[Reachability], seen: Iterable[str]) -> bool:
     return not covered or not covered.issuperset(seen)
 
 
-def interval_when_configured(joined: bool) -> float:
-    """Seconds until the next check of a node whose owner configured its reachability."""
-    return CHECK_INTERVAL if joined else UNKNOWN_BACKOFF[1]
-
-
 def has_slept(passed: float) -> bool:
     """Whether the machine has slept, if a pause of `INTERFACE_POLL` took so many seconds."""
     return passed > INTERFACE_POLL + SLEEP_MARGIN

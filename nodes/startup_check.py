@@ -18,22 +18,27 @@ from nodes.config import NodeConfig
 from nodes.engine_startup import started_engines
 from nodes.engines.model_memory import ModelMemory
 from nodes.engines.pooled_engine import EngineOptions
-from nodes.port_conflicts import explain, find_conflicts, why_not_bound
+from nodes.port_conflicts import explain_conflicts, why_not_bound
 from nodes.state_lock import is_in_use
 from nodes.verdict import NO, PARTLY, YES, Verdict
-from privox_dht.errors import ConfigError, EngineUnavailable
+from privox_dht.errors import EngineUnavailable
 from privox_dht.identity import KEY_FILE, Identity
 from privox_dht.membership.secret_file import membership_of
 
 
 async def node(config: NodeConfig) -> Verdict:
-    """Its folder and its ports."""
+    """Its folder and its ports.
+
+    Raises:
+        ConfigError: its key, or the secret of its mesh, cannot be used.
+    """
     folder = config.state_dir
     if is_in_use(folder):
         return Verdict("node", YES, f"it runs already, with the state folder {folder}")
-    if found := find_conflicts(config):
-        return Verdict("node", NO, explain(found))
-    if why := _secret_trouble(config) or _folder_trouble(folder) or _port_trouble(config):
+    if conflicts := explain_conflicts(config):
+        return Verdict("node", NO, conflicts)
+    membership_of(config.secret_file, config.network)
+    if why := _folder_trouble(folder) or _port_trouble(config):
         return Verdict("node", NO, why)
     return Verdict("node", YES, "its state folder and its ports are free")
 
@@ -65,21 +70,8 @@ def _folder_trouble(folder: Path) -> str:
         place = place.parent
     if not place.is_dir() or not os.access(place, os.W_OK | os.X_OK):
         return f"the state folder {folder} cannot be used: {place} cannot be written to"
-    if not (folder / KEY_FILE).exists():
-        return ""
-    try:
+    if (folder / KEY_FILE).exists():
         Identity.load(folder)
-    except ConfigError as exc:
-        return str(exc)
-    return ""
-
-
-def _secret_trouble(config: NodeConfig) -> str:
-    """Why the secret of the mesh cannot be used; "": it can, or none is needed."""
-    try:
-        membership_of(config.secret_file, config.network)
-    except ConfigError as exc:
-        return str(exc)
     return ""
 
 

@@ -37,7 +37,7 @@ async def read(reader: asyncio.StreamReader) -> Message:
     """The next message of a worker, which may be an attacker's by now.
 
     Raises:
-        IncompleteReadError, OSError: the worker closed the socket.
+        EOFError, OSError: the worker closed the socket.
         EngineFailed: it is no message, or too long.
     """
     head_size, payload_size = LENGTHS.unpack(await reader.readexactly(LENGTHS.size))

@@ -104,7 +104,7 @@ async def test_a_folder_that_cannot_be_used_is_said(tmp_path: Path) -> None:
     verdict = await startup_check.node(config(tmp_path / "file" / "state"))
     assert verdict.found == NO and "cannot be written to" in verdict.detail
     (tmp_path / "key.pem").write_text("no key")
-    verdict = await startup_check.node(config(tmp_path))
+    verdict = await _bounded("node", 5.0, functools.partial(startup_check.node, config(tmp_path)))
     assert verdict.found == NO and "is not a private key" in verdict.detail
 
 
