@@ -35,6 +35,8 @@ class MeshView:
         self._refreshing: asyncio.Task[None] | None = None
         self._voices: Voices = NO_VOICES
         self._asked_for_voices: frozenset[tuple[str, str, tuple[str, ...]]] = frozenset()
+        self._voices_asked = 0  # how often, for these producers
+        self._since_voices = 0  # look-ups since then
         self.records: Sequence[Record] = ()
         self.engines: Sequence[EngineInfo] = ()
 
@@ -74,9 +76,14 @@ class MeshView:
             log_bug("looking up the producers", exc)
 
     async def _refresh_voices(self) -> None:
-        """Ask the producers whose records do not list all their voices, once each."""
+        """Ask the producers whose records do not list all their voices, once each; all of them
+        again, ever less often, while one of them does not answer."""
         asked = frozenset((r.peer_id, r.engine, r.models) for r in self.records if r.more)
-        if asked != self._asked_for_voices:
+        is_new = asked != self._asked_for_voices
+        self._since_voices += 1
+        if is_new or (self._voices.silent and self._since_voices >= 2**self._voices_asked):
             self._voices = await self._mesh.voices() if asked else NO_VOICES
             self._asked_for_voices = asked
+            self._voices_asked = 1 if is_new else self._voices_asked + 1
+            self._since_voices = 0
             self.engines = engines_of(self.records, self._voices)

@@ -35,6 +35,7 @@ class Mesh:
         self.found: list[Record] = list(found)
         self.fails: Exception | None = None
         self.lookups = self.asked_for_voices = 0
+        self.silent = 0  # how often nobody answers who is asked for voices
         self.slow: asyncio.Event | None = None
 
     async def producers(self, services: Any) -> list[Record]:
@@ -47,6 +48,8 @@ class Mesh:
 
     async def voices(self) -> Voices:
         self.asked_for_voices += 1
+        if self.asked_for_voices <= self.silent:
+            return Voices({}, {}, (ONE.peer_id,))
         told = {("amy", "piper"): (ONE.peer_id,), ("bob", "piper"): (ONE.peer_id,)}
         return Voices(told, {("bob", "piper"): "de"}, ())
 
@@ -93,6 +96,21 @@ async def test_voices_that_a_record_has_no_room_for_are_asked_for_once() -> None
     await view.refresh()
     assert mesh.asked_for_voices == 1
     assert "bob" not in {voice for engine in view.engines for voice in engine.models}
+
+
+async def test_voices_of_a_producer_that_did_not_answer_are_asked_for_again_ever_less_often() -> (
+    None
+):
+    """They were missing until its record changed."""
+    mesh = Mesh(record(ONE, more=True))
+    mesh.silent = 3
+    view = view_of(mesh)
+    asked = []
+    for _ in range(20):
+        await view.refresh()
+        asked.append(mesh.asked_for_voices)
+    assert asked == [1, 1, 2, 2, 2, 2, 3, 3, 3, 3, 3, 3, 3, 3, 4, 4, 4, 4, 4, 4]
+    assert {voice for engine in view.engines for voice in engine.models} >= {"amy", "bob"}
 
 
 async def test_a_slow_look_up_is_shared_and_waited_for_a_while_only() -> None:
