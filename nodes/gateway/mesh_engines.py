@@ -1,8 +1,7 @@
 """The engines of a mesh, from the records and voices that were found. Pure.
 
 records, voices -> engines_of    each engine once, merged from all producers that have it
-records         -> slots         how many jobs of a service they can do at a time
-                -> idle          how many of these slots were free
+records         -> slots         how many jobs of a service they can do at a time, and just now
 """
 
 from collections.abc import Iterable, Sequence
@@ -40,22 +39,11 @@ def _rank(info: EngineInfo) -> tuple[int, bool, float, str]:
     return SERVICES.index(info.service), info.only_named, -info.speed, info.engine
 
 
-def slots(records: Iterable[Record], service: str) -> int:
-    """Slots of all producers of a service. A producer with several engines counts once."""
-    return sum(_by_producer(records, service, "slots").values())
-
-
-def idle(records: Iterable[Record], service: str) -> int:
-    """How many of these slots were free when the records were signed."""
-    return sum(_by_producer(records, service, "idle").values())
-
-
-def _by_producer(records: Iterable[Record], service: str, what: str) -> dict[bytes, int]:
-    return {
-        record.publisher: getattr(record, what)
-        for record in records
-        if record.kind == service and not record.withdrawn
-    }
+def slots(records: Iterable[Record], service: str) -> tuple[int, int]:
+    """Slots of all producers of a service, and how many of them were free when the records were
+    signed. A producer with several engines counts once."""
+    producers = {r.publisher: r for r in records if r.kind == service and not r.withdrawn}
+    return sum(r.slots for r in producers.values()), sum(r.idle for r in producers.values())
 
 
 def _merged(records: Sequence[Record], voices: Voices) -> EngineInfo:

@@ -104,10 +104,11 @@ class MeshProvider:
 
     def _status(self, service: str) -> Mapping[str, int]:
         records, queue = self._view.records, self._turns[service].queue
+        slots, idle = mesh_engines.slots(records, service)
         return {
             "producers": len({r.publisher for r in records if r.kind == service}),
-            "slots": mesh_engines.slots(records, service),
-            "idle": mesh_engines.idle(records, service),
+            "slots": slots,
+            "idle": idle,
             "running": queue.running,
             "waiting": queue.waiting,
         }
@@ -176,7 +177,7 @@ class MeshProvider:
         service = request.service
         alone = not self._view.offers(service)
         named = request.model.partition(":")[0] == PULLED
-        pulled = named or alone or not mesh_engines.idle(self._view.records, service)
+        pulled = named or alone or not mesh_engines.slots(self._view.records, service)[1]
         pulled = pulled and self.pulls.slots(service) > 0
         async with AsyncExitStack() as held:
             worker: LocalWorker | None = None
@@ -221,7 +222,8 @@ class MeshProvider:
                 yield sound
 
     def _capacity(self, service: str) -> int:
-        return max(1, mesh_engines.slots(self._view.records, service) + self._local_slots(service))
+        slots, _ = mesh_engines.slots(self._view.records, service)
+        return max(1, slots + self._local_slots(service))
 
     def _local_slots(self, service: str) -> int:
         """Jobs that our own engines and the connected pull producers do at a time."""

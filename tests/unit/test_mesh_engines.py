@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from nodes.gateway.mesh_engines import engines_of, idle, slots
+from nodes.gateway.mesh_engines import engines_of, slots
 from privox_dht.errors import RequestRejected
 from privox_dht.records import Record
 from privox_dht.speech_api.model_selection import select
@@ -80,4 +80,4 @@ def test_slots_of_a_producer_with_two_engines_count_once() -> None:
         record(2, "stt", "a", slots=5, idle=0),
         record(3, "tts", "c"),
     ]
-    assert (slots(records, "stt"), idle(records, "stt")) == (7, 1)
+    assert slots(records, "stt") == (7, 1)
