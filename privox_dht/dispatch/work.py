@@ -142,8 +142,9 @@ class TranscriptionWork:
                 async for item in items:
                     match item:
                         case AudioInfo():
-                            seconds = item.seconds
-                            due.set_length(min(seconds, most))
+                            seconds = min(item.seconds, most)
+                            item = AudioInfo(seconds)
+                            due.set_length(seconds)
                         case Segment():
                             due.result()
                             segments.append(item)

@@ -47,6 +47,10 @@ class Hostile(Counting):
             yield AudioInfo(1.0)
         if self.way == "says that it is ten hours long":
             yield AudioInfo(36_000.0)
+        if self.way == "says ten hours and does it":
+            yield AudioInfo(36_000.0)
+            yield Segment("done", 0.0, 1.0)
+            return
         while self.way == "says its length again and again":
             yield AudioInfo(1.0)
             await asyncio.sleep(0.2)
@@ -156,6 +160,12 @@ async def test_a_producer_that_only_beats_its_heart_does_not_keep_a_job(
         began = time.monotonic()
         assert await mesh.transcribe(clip()) == "16000 samples"
         assert time.monotonic() - began < 1, "it is left alone now"
+
+
+async def test_no_producer_looks_fast_by_a_length_that_the_recording_cannot_have() -> None:
+    """Its speed is measured by the length, and whoever is fast gets the jobs."""
+    async with mesh_of(0, "says ten hours and does it") as mesh:
+        assert (await mesh.transcript(clip())).value.seconds == pytest.approx(1.0, abs=0.01)
 
 
 async def test_where_all_only_beat_their_hearts_the_job_ends_and_says_so(
