@@ -93,7 +93,8 @@ class Target:
     @property
     def part(self) -> Path | None:
         """The resume file of an unfinished transcript; None: the output is not a file."""
-        if self.output in ("", STDIO):
+        is_special = os.path.exists(self.output) and not os.path.isfile(self.output)
+        if is_special or self.output in ("", STDIO):
             return None
         return Path(self.output + PART)
 

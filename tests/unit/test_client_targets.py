@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from client.run import spread_files
-from client.targets import AUDIO, TEXT, ending_of, format_for, formats_of, targets_of
+from client.targets import AUDIO, TEXT, Target, ending_of, format_for, formats_of, targets_of
 from privox_dht import speech, transcript
 from privox_dht.errors import ConfigError
 
@@ -126,3 +126,13 @@ def test_every_format_has_an_ending_and_can_be_written() -> None:
     for format in formats_of("stt"):
         assert TEXT[ending_of("stt", format)] == format
     assert {*formats_of("stt"), "verbose_json"} == set(transcript.CONTENT_TYPES)
+
+
+@pytest.mark.parametrize(
+    ("output", "kept"), [("talk.srt", "talk.srt.part"), ("/dev/null", None), ("-", None)]
+)
+def test_the_pieces_of_what_goes_to_no_file_are_not_kept_beside_it(
+    output: str, kept: str | None
+) -> None:
+    """root made /dev/null.part, and after Ctrl-C the transcript stayed in it."""
+    assert Target("talk.ogg", output, "srt").part == (kept and Path(kept))
