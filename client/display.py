@@ -1,6 +1,6 @@
 """What the user sees of a job: its progress on a terminal, notes, and a report at the end.
 
-    0:17 of 60:00, 41 times as fast as it was spoken, 8 producers, 1:27 left
+    0:17 of 60:00, 41 times real time, 8 producers, 1:27 left
     calling 3cahqwa5 (pocketsphinx)    sending 42 %    transcribed 0:17 of 1:00
     all producers are busy or do not answer, asking again for 52 s
 
@@ -118,10 +118,8 @@ def _progress_text(event: Scattered) -> str:
     if event.speed <= 0:
         return f"{far}, {event.producers} producers"
     left = max(0.0, event.seconds - event.done) / event.speed
-    return (
-        f"{far}, {event.speed:.1f} times as fast as it was spoken, {event.producers} producers,"
-        f" {clock_time(left)} left"
-    )
+    speed = f"{event.speed:.1f} times real time"
+    return f"{far}, {speed}, {event.producers} producers, {clock_time(left)} left"
 
 
 def _is_resumed(event: Scattered) -> bool:

@@ -70,7 +70,7 @@ def test_a_scattered_recording_shows_how_far_how_fast_by_how_many_and_how_long_y
     progress = Progress(terminal)
     progress.show(Scattered(600.0, 3600.0, 8, 50.0))
     progress.show(Segment("its own line goes to stdout", 1.0, 2.0))
-    said = "10:00 of 1:00:00, 50.0 times as fast as it was spoken, 8 producers, 1:00 left"
+    said = "10:00 of 1:00:00, 50.0 times real time, 8 producers, 1:00 left"
     assert terminal.getvalue() == ERASE + said
 
 
