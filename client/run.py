@@ -24,6 +24,7 @@ from privox_dht.errors import ConfigError, PrivoxError
 
 Job = Coroutine[Any, Any, None]
 INTERRUPTED = 130  # 128 + SIGINT, as shells have it
+YES = ("1", "true", "t", "yes", "y", "on")  # as click reads a flag's variable
 
 
 class JsonErrorGroup(ExplainingGroup):
@@ -118,7 +119,7 @@ async def _interruptible(job: Job) -> None:
 
 
 def _wants_json(args: Sequence[str]) -> bool:
-    return "--json" in args or os.environ.get(JSON_VARIABLE, "").lower() in ("1", "true", "yes")
+    return "--json" in args or os.environ.get(JSON_VARIABLE, "").lower() in YES
 
 
 def _print_json(config: ClientConfig, line: Mapping[str, Any]) -> None:

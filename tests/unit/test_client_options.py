@@ -273,3 +273,9 @@ def test_who_never_scatters_recordings_may_say_how_many_passages_of_a_text_are_s
 ) -> None:
     ran = run(*TTS, "--jobs", "2", env={"PRIVOX_SCATTER": "never"})
     assert (ran.exit_code, told["jobs"]) == (0, 2), ran.output
+
+
+@pytest.mark.parametrize("yes", ["1", "true", "on", "Y"])
+def test_whatever_asks_for_json_in_the_environment_gets_it_of_a_mistake_too(yes: str) -> None:
+    ran = run("--nonsense", env={"PRIVOX_JSON": yes})
+    assert json.loads(ran.stdout)["exit_code"] == 2
