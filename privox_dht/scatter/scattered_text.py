@@ -76,9 +76,8 @@ async def speech_job(
         alike = with_one_voice(needs, records)
         source = _Passages(text, options)
         emit(Scattered(0.0, source.seconds, len(records), 0.0))
-        speaking = ScatteredText(dispatcher, client, source, alike, options, emit, file)
-        speaking.set_candidates([record for record in records if matches(record, alike)])
-        job.append(speaking)
+        found = [record for record in records if matches(record, alike)]
+        job.append(ScatteredText(dispatcher, client, source, alike, options, emit, file, found))
         return await job[0].run()
 
     async with aclosing(streamed(begin)) as spoken:
@@ -127,8 +126,10 @@ class ScatteredText(ScatteredJob[Passage, _SpokenPassage]):
         options: SpeechOptions,
         emit: Emit,
         file: JoinedSound,
+        candidates: list[Record],
     ) -> None:
         super().__init__(dispatcher, source, needs, options, emit)
+        self._requests.set_candidates(candidates)
         self._client = client
         self._speech = options
         self._file = file
@@ -161,10 +162,6 @@ class ScatteredText(ScatteredJob[Passage, _SpokenPassage]):
             raise AllProducersFailed(f"no producer could speak {texts}: {why}", self._attempts)
         is_wav = self._speech.keep and self._speech.format == "wav"
         return self._done_event(with_sizes(self._whole_file) if is_wav else bytes(self._whole_file))
-
-    def set_candidates(self, records: list[Record]) -> None:
-        """Use these records, which were looked up just now."""
-        self._requests.set_candidates(records)
 
     def read_by_caller(self, size: int) -> None:
         """`size` more bytes of the emitted file were read."""

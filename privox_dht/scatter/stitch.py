@@ -17,6 +17,7 @@ language are requested again.
 """
 
 import re
+from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
@@ -152,10 +153,10 @@ def join(
 def main_language(pieces: Iterable[tuple[str, float]]) -> str:
     """The language of a recording, from the language of each piece and its seconds of speech; "":
     the engines do not say."""
-    spoken: dict[str, float] = {}
+    spoken: defaultdict[str, float] = defaultdict(float)
     for language, seconds in pieces:
         if language:
-            spoken[language] = spoken.get(language, 0.0) + seconds
+            spoken[language] += seconds
     return max(spoken, key=lambda language: spoken[language], default="")
 
 
