@@ -29,7 +29,7 @@ LONGEST = (  # begun first, so that no worker is left with one of them when the 
     "test_attack_decoding.py",
     "test_gateway_load.py",
     "test_gateway_film.py",
-    "test_scatter_private.py",
+    "test_private_scatter.py",
     "test_scattered_jobs.py",
     "test_gateway_answers.py",
     "test_confinement.py",

@@ -62,7 +62,7 @@ NOT_HERE = {
     "sudo .venv/bin/python -m tests.nat": "needs root; tests/nat/test_lab_parts.py does it",
     ".venv/bin/python -m pytest": "it is what runs this test",
     "privox-client --neighbours host:5678 --service stt --file meeting.ogg --scatter private": (
-        "needs more producers and a longer recording: tests/mesh/test_scatter_private.py does it"
+        "needs more producers and a longer recording: tests/mesh/test_private_scatter.py does it"
     ),
     "docker ": DOCKER,
     "PRIVOX_NEIGHBOURS=host:5678 docker": DOCKER,

@@ -50,6 +50,12 @@ def test_no_two_modules_bear_one_name() -> None:
     assert shared(modules_by_name(modules())) == {}
 
 
+def test_no_two_files_of_tests_bear_one_name() -> None:
+    """Else pytest can collect one floor, but not all of them at once."""
+    tests = sorted((ROOT / "tests").rglob("test_*.py"))
+    assert shared(modules_by_name(tests)) == {}
+
+
 def test_no_class_name_stands_for_two_things() -> None:
     assert shared(classes_by_name(modules())) == {}
 
