@@ -15,26 +15,14 @@ import aiohttp
 from aiohttp import web
 from kit import HOST, until
 
-from privox_dht.identity import Identity, public_in
+from bench.relay_parts import Pin
+from privox_dht.identity import Identity
 from privox_dht.relay import Farm, FarmAddress, FarmPool, Timeouts, messages
 
 # As `Timeouts` has it, but in the time a test has.
 HURRY = Timeouts(
     head=1.0, ping=0.2, silence=1.0, first_byte=0.5, handshake=0.7, stall=0.7, linger=0.5
 )
-
-
-class Pin(aiohttp.Fingerprint):
-    """`ssl=` for aiohttp: the key in the peer's certificate must be this one."""
-
-    def __init__(self, public: bytes) -> None:
-        super().__init__(bytes(32))
-        self.public = public
-
-    def check(self, transport: asyncio.Transport) -> None:
-        found = public_in(transport.get_extra_info("ssl_object").getpeercert(binary_form=True))
-        if found != self.public:
-            raise aiohttp.ServerFingerprintMismatch(self.public, found or b"", "", 0)
 
 
 @dataclass

@@ -6,8 +6,9 @@ import shutil
 import aiohttp
 import pytest
 from kit import HOST, until
-from relay_kit import Pin, farm_of, get, parked, post, relayed, serving
+from relay_kit import farm_of, get, parked, post, relayed, serving
 
+from bench.relay_parts import Pin
 from privox_dht.identity import Identity, pin_of
 from privox_dht.relay import FarmLimits
 

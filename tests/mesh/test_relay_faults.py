@@ -16,7 +16,6 @@ from kit import HOST, until
 from relay_kit import (
     HURRY,
     OneFarm,
-    Pin,
     Served,
     at,
     call_for,
@@ -31,6 +30,7 @@ from relay_kit import (
     serving,
 )
 
+from bench.relay_parts import Pin
 from privox_dht.errors import ConfigError, ProducerLost
 from privox_dht.identity import Identity
 from privox_dht.relay import Farm, FarmAddress, FarmLimits, FarmPool, Timeouts
