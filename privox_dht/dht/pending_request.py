@@ -7,43 +7,47 @@ sent -> late: after the caller's soft timeout, if it has one; `late` is called o
 
 import asyncio
 from collections.abc import Callable
-from typing import Any, TypeVar
+from dataclasses import dataclass
+from typing import Any, TypedDict
 
 from privox_dht.addresses import Address
 from privox_dht.dht import dht_limits
 
-T = TypeVar("T")
 Again = Callable[[int], bool]  # whether so many bytes may be sent again
 LATE, RESEND, LOST = range(3)  # what becomes of a request that is not answered
 
 
+class Timing(TypedDict, total=False):
+    """How a request is sent again, and given up; see `PendingRequest`."""
+
+    node_id: bytes
+    hard: float
+    resend: tuple[float, ...]
+    again: Again
+    bare: bool
+    soft: float
+    late: Callable[[], None]
+
+
+@dataclass(slots=True, eq=False, repr=False)
 class PendingRequest:
     """A request that was sent."""
 
-    __slots__ = ("address", "again", "bare", "datagram", "done", "hard", "late", "node_id",
-                 "proven", "read", "resend", "sent", "soft", "timer", "tries")  # fmt: skip
-
-    def __init__(
-        self,
-        address: Address,
-        datagram: bytes,
-        read: Callable[[Any], T],
-        done: Callable[[T | None], None],
-    ) -> None:
-        self.address, self.datagram = address, datagram
-        self.read: Callable[[Any], Any] = read
-        self.done: Callable[[Any], None] = done  # called once, with what was read or None
-        self.sent = 0.0  # loop time
-        self.node_id = b""  # of the node asked, if it may be a contact
-        self.tries = 1
-        self.proven = False  # whether it was asked again with a token
-        self.timer: asyncio.TimerHandle | None = None
-        self.soft = 0.0  # seconds; 0: `late` is not called (any more)
-        self.late: Callable[[], None] | None = None  # called once, when it is
-        self.hard = dht_limits.HARD_TIMEOUT
-        self.resend: tuple[float, ...] = dht_limits.RESEND
-        self.bare = False  # whether it is sent again in short
-        self.again: Again | None = None
+    address: Address
+    datagram: bytes
+    read: Callable[[Any], Any]
+    done: Callable[[Any], None]  # called once, with what was read or None
+    sent: float = 0.0  # loop time
+    node_id: bytes = b""  # of the node asked, if it may be a contact
+    hard: float = dht_limits.HARD_TIMEOUT  # seconds after which it is lost
+    resend: tuple[float, ...] = dht_limits.RESEND  # seconds after which it is sent again
+    again: Again | None = None  # asked each time before it is sent again
+    bare: bool = False  # a find, which is sent again in short
+    soft: float = 0.0  # seconds after which `late` is called; 0: not (any more)
+    late: Callable[[], None] | None = None
+    tries: int = 1
+    proven: bool = False  # whether it was asked again with a token
+    timer: asyncio.TimerHandle | None = None
 
     def __repr__(self) -> str:
         return f"<PendingRequest to {self.address}, sent {self.tries} times>"

@@ -9,7 +9,7 @@ An answer renews a contact and its round-trip time; one that fails twice in a ro
 
 import asyncio
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any, TypeVar, Unpack
 
 from kademlia.node import Node
 from kademlia.protocol import KademliaProtocol
@@ -18,7 +18,7 @@ from privox_dht.addresses import Address
 from privox_dht.dht import answer_codec, dht_limits, request_codec, wire
 from privox_dht.dht.contact import Contact
 from privox_dht.dht.node_state import NodeState
-from privox_dht.dht.pending_request import LATE, RESEND, Again, PendingRequest
+from privox_dht.dht.pending_request import LATE, RESEND, PendingRequest, Timing
 from privox_dht.dht.routing_table import RoutingTable
 from privox_dht.dht.wire import REQUEST
 from privox_dht.errors import BadMessage
@@ -92,24 +92,12 @@ class RpcClientProtocol(KademliaProtocol):  # type: ignore[misc]  # kademlia has
         read: Callable[[Any], T],
         done: Callable[[T | None], None],
         *,
-        node_id: bytes = b"",
         token: bytes = b"",
         size: int = 0,
-        hard: float = dht_limits.HARD_TIMEOUT,
-        resend: tuple[float, ...] = dht_limits.RESEND,
-        again: Again | None = None,
-        bare: bool = False,
-        soft: float = 0.0,
-        late: Callable[[], None] | None = None,
+        **timing: Unpack[Timing],
     ) -> None:
-        """Ask a node; `done` is called once with what `read` made of its answer, or with None.
-
-        Args:
-            size: bytes the request is padded to.
-            again: asked each time before it is sent again.
-            bare: a find, which is sent again in short.
-            soft: seconds of silence after which `late` is called.
-        """
+        """Ask a node; `done` is called once with what `read` made of its answer, or with None. The
+        request is padded to `size` bytes."""
         state = self.state
         if self._closed or len(self._outstanding) >= dht_limits.OUTSTANDING:
             state.drop("too_many_pending")
@@ -120,15 +108,11 @@ class RpcClientProtocol(KademliaProtocol):  # type: ignore[misc]  # kademlia has
         )
         message = state.rng.randbytes(8)
         datagram = wire.frame(state.mesh, REQUEST, message, body)
-        pending = PendingRequest(address, datagram, read, done)
-        pending.node_id = node_id
-        pending.sent, pending.hard, pending.resend = self.loop.time(), hard, resend
-        pending.again, pending.bare = again, bare
-        pending.soft, pending.late = soft, late
+        pending = PendingRequest(address, datagram, read, done, self.loop.time(), **timing)
         self._outstanding[message] = pending
         self._wait(message, pending)
         state.counts["asked"] += 1
-        self._send(pending.datagram, address, node_id)
+        self._send(datagram, address, pending.node_id)
 
     async def request(
         self,
@@ -137,11 +121,9 @@ class RpcClientProtocol(KademliaProtocol):  # type: ignore[misc]  # kademlia has
         arguments: list[Any],
         read: Callable[[Any], T],
         *,
-        node_id: bytes = b"",
         token: bytes = b"",
         size: int = 0,
-        hard: float = dht_limits.HARD_TIMEOUT,
-        resend: tuple[float, ...] = dht_limits.RESEND,
+        **timing: Unpack[Timing],
     ) -> T | None:
         """`send_request` as a coroutine."""
         answer: asyncio.Future[T | None] = self.loop.create_future()
@@ -150,10 +132,7 @@ class RpcClientProtocol(KademliaProtocol):  # type: ignore[misc]  # kademlia has
             if not answer.done():
                 answer.set_result(result)
 
-        self.send_request(
-            address, method, arguments, read, done,
-            node_id=node_id, token=token, size=size, hard=hard, resend=resend,
-        )  # fmt: skip
+        self.send_request(address, method, arguments, read, done, token=token, size=size, **timing)
         return await answer
 
     def notify(

@@ -7,7 +7,7 @@ ping    -> asks for a proof; a node that gives it becomes a contact
 
 import asyncio
 from collections.abc import Callable, Coroutine
-from typing import Any, TypeVar
+from typing import Any, TypeVar, Unpack
 
 from privox_dht import limits
 from privox_dht.addresses import Address
@@ -15,15 +15,12 @@ from privox_dht.dht import dht_limits
 from privox_dht.dht.contact import Contact
 from privox_dht.dht.k_bucket import BITS
 from privox_dht.dht.node_state import NodeState
+from privox_dht.dht.pending_request import Timing
 from privox_dht.dht.rpc_protocol import RpcProtocol
 from privox_dht.dht.wire import family_of
 
 T = TypeVar("T")
 Spawn = Callable[[Coroutine[Any, Any, Any]], "asyncio.Task[Any]"]
-
-
-def _nothing(contact: Contact | None) -> None:
-    """A ping whose result does not matter."""
 
 
 class RpcNetwork:
@@ -77,20 +74,19 @@ class RpcNetwork:
         arguments: list[Any],
         read: Callable[[Any], T],
         *,
-        node_id: bytes = b"",
         token: bytes = b"",
         size: int = 0,
-        hard: float = dht_limits.HARD_TIMEOUT,
-        resend: tuple[float, ...] = dht_limits.RESEND,
+        **timing: Unpack[Timing],
     ) -> T | None:
         """What `read` makes of a node's answer; None if there was none, or none that can be read.
         See `RpcClientProtocol.send_request`."""
         return await self.socket(address).request(
-            address, method, arguments, read,
-            node_id=node_id, token=token, size=size, hard=hard, resend=resend,
-        )  # fmt: skip
+            address, method, arguments, read, token=token, size=size, **timing
+        )
 
-    def ping(self, contact: Contact, done: Callable[[Contact | None], None] = _nothing) -> None:
+    def ping(
+        self, contact: Contact, done: Callable[[Contact | None], None] = lambda answered: None
+    ) -> None:
         """Ask a contact for its proof again, which shows both sides that the other is there."""
         self.socket(contact.address).ping(contact.address, done, expected=contact.id)
 
