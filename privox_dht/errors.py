@@ -51,21 +51,17 @@ class EngineUnavailable(LocalError):
 class RemoteError(PrivoxError):
     """The cause is on the other side."""
 
+    def __init__(self, reason: str, detail: str = "") -> None:
+        super().__init__(f"{reason}: {detail}" if detail else reason)
+        self.reason = reason
+
 
 class BadRecord(RemoteError):
     """A capability record that must be dropped."""
 
-    def __init__(self, reason: str, detail: str = "") -> None:
-        super().__init__(f"{reason}: {detail}" if detail else reason)
-        self.reason = reason
-
 
 class BadMessage(RemoteError):
     """A datagram or a relay line that must be dropped."""
-
-    def __init__(self, reason: str, detail: str = "") -> None:
-        super().__init__(f"{reason}: {detail}" if detail else reason)
-        self.reason = reason
 
 
 class JobError(PrivoxError):

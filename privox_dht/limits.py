@@ -119,9 +119,7 @@ RESULT_SLACK = 4.0  # times as long as it takes at a producer's published speed,
 SLOWEST_SPEED = 0.1  # seconds of audio per second; a lower published speed counts as this
 DECODED_PER_SECOND = 1 * MIB  # bytes of a recording that a producer decodes in a second, at least
 SPEECH_PER_CHARACTER = 0.1  # seconds of sound for a character of text, about
-JOB_DEADLINE = (
-    4 * 3600.0
-)  # seconds for a whole job without a time-out of its own: FARM_CALL_SECONDS
+JOB_DEADLINE = 4 * 3600.0  # seconds for a job without a time-out of its own: FARM_CALL_SECONDS
 MAX_RETURNS = 5  # times that a job is given again to a producer that was lost with it
 RETURN_POLL = 1.0  # seconds between two checks whether a lost producer is back
 RETURN_SEARCH = 3.0  # seconds that one such check may take to find the producer's new address

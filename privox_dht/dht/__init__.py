@@ -5,9 +5,8 @@ The only place that knows kademlia and rpcudp; everything above uses `DhtNode`. 
 `iterative_lookup`, `record_lookup` and `publisher`. docs/dht.md explains it from the outside.
 """
 
-from privox_dht.addresses import is_contactable, is_global
 from privox_dht.dht.dht_node import DhtNode
 from privox_dht.dht.dial_back_votes import Reachability
 from privox_dht.dht.node_state import REASONS
 
-__all__ = ["REASONS", "DhtNode", "Reachability", "is_contactable", "is_global"]
+__all__ = ["REASONS", "DhtNode", "Reachability"]

@@ -67,10 +67,9 @@ class Bootstrapper:
         if found is None:
             return
         strangers = [
-            (peer.ip, peer.port)
+            peer.address
             for peer in found.peers
-            if not self._state.has_contacted((peer.ip, peer.port))
-            and self._state.may_contact(peer.ip)
+            if not self._state.has_contacted(peer.address) and self._state.may_contact(peer.ip)
         ]
         self._state.dial_back_peers |= set(strangers[-dht_limits.RESERVED :])
         self._network.spawn(self._release())

@@ -12,6 +12,7 @@ from privox_dht.dht import dht_limits
 from privox_dht.errors import BadMessage
 
 ID = 20  # bytes of a node's id and of a key
+IPV4_CONTACT = ID + 6  # bytes of a contact with an IPv4 address
 
 
 class CompactNode(NamedTuple):
@@ -25,24 +26,15 @@ class CompactNode(NamedTuple):
         return self.address[0]
 
     @property
-    def port(self) -> int:
-        return self.address[1]
-
-    @property
     def packed(self) -> bytes:
         return self.id + pack_address(*self.address)
-
-
-def peer_size(ip: str) -> int:
-    """Bytes a contact takes in an answer."""
-    return ID + (18 if ":" in ip else 6)
 
 
 def pack_peers(peers: Iterable[Any]) -> dict[str, bytes]:
     """The fields `n` and `m` of an answer: contacts by family."""
     packed = [peer.packed for peer in peers]
-    four = b"".join([one for one in packed if len(one) == ID + 6])
-    six = b"".join([one for one in packed if len(one) != ID + 6])
+    four = b"".join([one for one in packed if len(one) == IPV4_CONTACT])
+    six = b"".join([one for one in packed if len(one) != IPV4_CONTACT])
     return {name: field for name, field in (("n", four), ("m", six)) if field}
 
 

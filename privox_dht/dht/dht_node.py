@@ -208,10 +208,8 @@ class DhtNode(OwnAddress):
             How many nodes hold it now, ourselves included, under the key where the fewest do; 0 if
             there are others and none of them took it.
         """
-        self._state.counts["published"] += 1
-        self._state.dial_back_peers = (
-            frozenset()
-        )  # reserved no longer: we were dialled back, or not
+        # Reserved no longer: we were dialled back, or not
+        self._state.dial_back_peers = frozenset()
         return await self._publisher.publish(record)
 
     def _is_in(self) -> bool:

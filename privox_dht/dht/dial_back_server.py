@@ -53,7 +53,7 @@ class DialBackServer:
         if (running := self._running.get((nonce, address))) is not None:
             return running
         family = family_of(address)
-        third = self._network.protocols[family].router.at(unpack_address(there)) if there else None
+        third = self._network.protocols[family].router.at(there) if there else None
         if (there and third is None) or not self._may_dial(address):
             self._state.drop("not_a_contact")
             return REFUSED
@@ -87,7 +87,7 @@ class DialBackServer:
         target = unpack_address(there)
         has_socket, allowed = self._network.can_reach(target), self._state.may_contact
         if (
-            self._network.socket(address).router.at(address) is None
+            self._network.socket(address).router.at(pack_address(*address)) is None
             or not may_be_dialled(target, address, has_socket=has_socket, may_contact=allowed)
             or not self._may_dial(target)
         ):

@@ -26,7 +26,6 @@ class CachedResult(NamedTuple):
     found: tuple[Record, ...]
     at: float  # loop time
     want: int
-    requests: int
 
 
 class RecordLookups:
@@ -116,12 +115,11 @@ class RecordLookups:
         if self.fallback_lookup is None:
             search = RecordSearch(self._network, key, want)
             found = await search.find()
-            requests = search.requests
+            self.last_requests = search.requests
         else:
-            found, requests = await self.fallback_lookup(key, want), 0
-        now = asyncio.get_running_loop().time()
-        kept = CachedResult(tuple(found), now, want, requests)
-        self.last_requests = requests
+            found = await self.fallback_lookup(key, want)
+            self.last_requests = 0
+        kept = CachedResult(tuple(found), asyncio.get_running_loop().time(), want)
         self._kept.pop(key, None)
         if found:
             self._kept[key] = kept

@@ -119,7 +119,6 @@ class RecursiveResolver:
         """
         with self._admitted(client, self._lookup_rates):
             found = (await self._lookups.find(key, want, for_others=True))[:want]
-        self._state.counts["resolved_for_others"] += 1
         self._state.rng.shuffle(found)
         found.sort(key=lambda record: record.idle == 0)
         return [record.encoded for record in found]
@@ -136,7 +135,6 @@ class RecursiveResolver:
             shares = _shares(client, self._state.diverse)
             if not self.quota.admit(record.key, shares, record.expires, self.now()):
                 raise ProducerBusy("too many records of one address are published here", FULL_RETRY)
-            self._state.counts["placed for others"] += 1
             return await self._publisher.publish(record)
 
     def _validated(self, wire: bytes) -> Record:

@@ -15,7 +15,6 @@ from typing import Any
 from kademlia import routing as kademlia_routing
 from kademlia.node import Node
 
-from privox_dht.addresses import Address, pack_address
 from privox_dht.dht import dht_limits
 from privox_dht.dht.compact_nodes import ID
 from privox_dht.dht.contact import Contact
@@ -37,9 +36,6 @@ class RoutingTable(kademlia_routing.RoutingTable):  # type: ignore[misc]
     def __len__(self) -> int:
         return sum(map(len, self.buckets))
 
-    def __bool__(self) -> bool:
-        return True
-
     def __repr__(self) -> str:
         return f"<RoutingTable {len(self)} contacts in {len(self.buckets)} buckets>"
 
@@ -53,11 +49,9 @@ class RoutingTable(kademlia_routing.RoutingTable):  # type: ignore[misc]
     def get(self, node_id: bytes) -> Contact | None:
         return self._bucket(node_id).get(node_id)
 
-    def at(self, address: Address) -> Contact | None:
-        """The contact that was proven at an address. Slow: nothing that is done often asks this."""
-        return self._at(pack_address(*address))
-
-    def _at(self, where: bytes) -> Contact | None:
+    def at(self, where: bytes) -> Contact | None:
+        """The contact that was proven at a packed address. Slow: nothing that is done often asks
+        this."""
         for bucket in self.buckets:
             for contact in bucket.nodes:
                 if contact.packed.endswith(where):  # all of a table are of one family
@@ -65,7 +59,7 @@ class RoutingTable(kademlia_routing.RoutingTable):  # type: ignore[misc]
         return None
 
     def get_bucket_for(self, node: Any) -> int:
-        return bisect.bisect_right(self._lows, node.long_id) - 1
+        return self._row(node.long_id)
 
     def has_room(self, node_id: bytes, where: bytes) -> bool:
         """Whether a newcomer would get a place: else its proof is not worth asking for."""
@@ -83,7 +77,7 @@ class RoutingTable(kademlia_routing.RoutingTable):  # type: ignore[misc]
         known = self.get(node.id)
         if known is not None:  # it has moved, or was proven twice
             self.remove_contact(known)
-        squatter = self._at(node.where)
+        squatter = self.at(node.where)
         if squatter is not None:
             self.remove_contact(squatter)
         while True:
@@ -153,11 +147,13 @@ class RoutingTable(kademlia_routing.RoutingTable):  # type: ignore[misc]
 
     def touch(self, long_id: int, now: float) -> None:
         """A look-up has passed the bucket of this id."""
-        self.buckets[bisect.bisect_right(self._lows, long_id) - 1].last_updated = now
+        self.buckets[self._row(long_id)].last_updated = now
+
+    def _row(self, long_id: int) -> int:
+        return bisect.bisect_right(self._lows, long_id) - 1
 
     def _bucket(self, node_id: bytes) -> KBucket:
-        row = bisect.bisect_right(self._lows, int.from_bytes(node_id, "big")) - 1
-        bucket: KBucket = self.buckets[row]
+        bucket: KBucket = self.buckets[self._row(int.from_bytes(node_id, "big"))]
         return bucket
 
     def _may_split(self, bucket: KBucket) -> bool:

@@ -32,9 +32,9 @@ class RpcClientProtocol(KademliaProtocol):  # type: ignore[misc]  # kademlia has
     def __init__(self, state: NodeState, router: RoutingTable | None) -> None:
         super().__init__(Node(state.identity.dht_id), state.store, dht_limits.BUCKET)
         self.state = state
-        self.router = router or RoutingTable(
-            self, dht_limits.BUCKET, self.source_node, lambda: state.diverse
-        )
+        if router is None:
+            router = RoutingTable(self, dht_limits.BUCKET, self.source_node, lambda: state.diverse)
+        self.router = router
         self._outstanding: dict[bytes, PendingRequest] = {}
         self._closed = False
 

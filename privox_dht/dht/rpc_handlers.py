@@ -18,7 +18,7 @@ from kademlia.node import Node
 from privox_dht import limits
 from privox_dht.addresses import Address, holder_of, is_loopback, pack_address, unpack_address
 from privox_dht.dht import answer_codec, dht_limits, wire
-from privox_dht.dht.compact_nodes import ID, pack_peers, peer_size
+from privox_dht.dht.compact_nodes import ID, IPV4_CONTACT, pack_peers
 from privox_dht.dht.node_state import NodeState
 from privox_dht.dht.record_validator import shard_of
 from privox_dht.dht.request_codec import Request
@@ -27,7 +27,6 @@ from privox_dht.dht.wire import FAMILY_4, FAMILY_6
 from privox_dht.identity import dht_id_of
 
 ANSWER_FRAME = 48  # bytes of an answer to a find beside its contacts and records
-IPV4_CONTACT = peer_size("")  # bytes of a contact with an IPv4 address
 ROOM_WITH_PROOF = answer_codec.PROOF + 8 * IPV4_CONTACT  # bytes; with less there is no proof
 SPARE_CONTACTS = 4  # looked up beyond those in the answer: some may be left out
 CONTACTS_WITH_RECORDS = 8  # contacts beside records: the rest of the room is for those
@@ -63,9 +62,8 @@ class RpcHandlers:
             case "store":
                 return self._store(request, address, proven)
             case "probe":
-                return (
-                    {} if self._dial_back().probe_received(request.arguments[0], address) else None
-                )
+                expected = self._dial_back().probe_received(request.arguments[0], address)
+                return {} if expected else None
             case "announce":  # the socket notes a proven sender
                 return None
         if not proven:

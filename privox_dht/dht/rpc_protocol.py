@@ -112,7 +112,7 @@ class RpcProtocol(RpcClientProtocol):
         """A node at a proven address sent us a request."""
         guest = bool(request.flags & GUEST)
         self.state.note_requester(request.sender, address, guest)
-        if guest or self.router is None:
+        if guest:
             return
         known = self.router.get(request.sender)
         if known is not None:
@@ -267,8 +267,3 @@ class RpcProtocol(RpcClientProtocol):
         """Show a contact its token: that proves our address, so that it may add us as well."""
         if self.answer is not None and not self.state.guest:
             self.notify(contact.address, "announce", [], token)
-
-    # -- what kademlia would do, and must not ------------------------------------------------------
-
-    def welcome_if_new(self, node: Any) -> None:
-        """A request alone makes no contact, and our records are not sent to it."""

@@ -20,11 +20,8 @@ class WriteTokens:
 
     def __init__(self, rng: random.Random) -> None:
         self._secret = rng.randbytes(16)
-        self._latest = (
-            b"",
-            0,
-            b"",
-        )  # address, epoch, token: most calls ask for the same
+        # Address, epoch, token: most calls ask for the same
+        self._latest = (b"", 0, b"")
 
     def give(self, address: bytes, now: float) -> bytes:
         """The token of an address (packed, with its port)."""
@@ -35,10 +32,8 @@ class WriteTokens:
         if len(token) != TOKEN:
             return False
         epoch = int(now // dht_limits.TOKEN_ROTATION)
-        same = hmac.compare_digest
-        return same(token, self._token(address, epoch)) or same(
-            token, self._token(address, epoch - 1)
-        )
+        lately = (self._token(address, at) for at in (epoch, epoch - 1))
+        return any(hmac.compare_digest(token, known) for known in lately)
 
     def _token(self, address: bytes, epoch: int) -> bytes:
         latest = self._latest

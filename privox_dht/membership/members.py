@@ -6,7 +6,6 @@ import time
 from collections import Counter
 from collections.abc import Callable
 
-from privox_dht import limits
 from privox_dht.addresses import Address, pack_address, unpack_address
 from privox_dht.errors import BadMessage
 from privox_dht.membership.destinations import OwnAddresses
@@ -33,7 +32,7 @@ class Membership:
     def __init__(self, secret: bytes, network: str, clock: Callable[[], float] = time.time) -> None:
         """
         Args:
-            secret: at least `limits.MIN_SECRET` bytes.
+            secret: see `secret_file`.
             network: the name of the mesh.
             clock: seconds since the epoch.
         """
@@ -105,6 +104,3 @@ def check_destination(destination: bytes, public: bytes, own: OwnAddresses) -> N
             is_ours = False
     if not is_ours:
         raise BadMessage("elsewhere")
-
-
-__all__ = ["REASONS", "Membership", "check_destination", "limits", "to_address", "to_node"]

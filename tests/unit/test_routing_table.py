@@ -86,7 +86,7 @@ def test_one_address_is_one_contact() -> None:
     first, second = (at(rng, "9.9.9.9", 5678) for _ in range(2))
     known.add_contact(first)
     known.add_contact(second)
-    assert known.contacts() == [second] and known.at(("9.9.9.9", 5678)) is second
+    assert known.contacts() == [second] and known.at(pack_address("9.9.9.9", 5678)) is second
 
 
 def test_a_contact_that_moved_is_found_where_it_is_now() -> None:
@@ -95,7 +95,7 @@ def test_a_contact_that_moved_is_found_where_it_is_now() -> None:
     old = contact(rng, 1)
     known.add_contact(old)
     known.add_contact(Contact(old.id, pack_address("9.9.9.9", 5678)))
-    assert known.at(old.address) is None and len(known) == 1
+    assert known.at(old.where) is None and len(known) == 1
 
 
 def test_we_are_no_contact_of_ours() -> None:
