@@ -30,7 +30,6 @@ from bench.sim.virtual import Air
 from bench.sim.worlds import PORT, Ours, SimNode, Stock
 from privox_dht.addresses import pack_address
 from privox_dht.dht import dht_limits
-from privox_dht.dht.bootstrap import FAR_WALKS
 from privox_dht.dht.compact_nodes import ID
 from privox_dht.dht.contact import Contact
 from privox_dht.dht.rpc_protocol import RpcProtocol
@@ -124,8 +123,7 @@ class OurGarden:
         for neighbour in neighbours:
             self.meet(own, neighbour._state.identity.dht_id)
         self.walk(own, own, dht_limits.BUCKET)
-        for _ in range(FAR_WALKS):
-            self.walk(own, node._state.rng.randbytes(ID), dht_limits.FAR_BUCKET)
+        self.walk(own, node._state.rng.randbytes(ID), dht_limits.FAR_BUCKET)
         return node
 
     def walk(self, own: bytes, target: bytes, closest: int) -> None:

@@ -82,16 +82,12 @@ def read_pong(body: Any) -> Pong:
     return _read_proof(fields, _token(fields))
 
 
-def _read_proof(fields: dict[str, Any], token: bytes) -> Pong:
+def _read_proof(fields: Any, token: bytes) -> Pong:
     public, signature, seen, moment = (fields.get(name) for name in "kson")
-    if type(public) is not bytes or len(public) != 32:
-        raise BadMessage("shape")
-    if type(signature) is not bytes or len(signature) != 64:
-        raise BadMessage("shape")
-    if type(moment) is not int or not 0 <= moment < 1 << 50:
-        raise BadMessage("shape")
-    if type(seen) is not bytes or not is_address(seen):
-        raise BadMessage("shape")
+    _check(type(public) is bytes and len(public) == 32)
+    _check(type(signature) is bytes and len(signature) == 64)
+    _check(type(moment) is int and 0 <= moment < 1 << 50)
+    _check(is_address(seen))
     return Pong(public, signature, unpack_address(seen), moment / 1000, token)
 
 
@@ -99,11 +95,9 @@ def read_found(body: Any) -> Found:
     """Raises BadMessage: it is not the answer to a find."""
     fields = _fields(body)
     wires = fields.get("r", [])
-    if wires != [] and not are_records(wires):
-        raise BadMessage("shape")
+    _check(wires == [] or are_records(wires))
     count, idle = fields.get("c", 0), fields.get("i", 0)
-    if type(count) is not int or type(idle) is not int or not 0 <= idle <= count < 1 << 20:
-        raise BadMessage("shape")
+    _check(type(count) is type(idle) is int and 0 <= idle <= count < 1 << 20)
     four, six = fields.get("n", b""), fields.get("m", b"")
     peers = unpack_peers(four, 4) + unpack_peers(six, 16)
     token = _token(fields)
@@ -119,13 +113,10 @@ def read_stored(body: Any) -> Stored:
     """Raises BadMessage: it is not the answer to a store."""
     fields = _fields(body)
     results = fields.get("s")
-    if type(results) is not list or len(results) > dht_limits.MAX_RECORDS_IN_DATAGRAM:
-        raise BadMessage("shape")
-    if not all(type(result) is int and result in (HELD, REFUSED, FULL) for result in results):
-        raise BadMessage("shape")
+    _check(type(results) is list and len(results) <= dht_limits.MAX_RECORDS_IN_DATAGRAM)
+    _check(all(type(result) is int and result in (HELD, REFUSED, FULL) for result in results))
     total = fields.get("c", 0)
-    if type(total) is not int or not 0 <= total < 1 << 20:
-        raise BadMessage("shape")
+    _check(type(total) is int and 0 <= total < 1 << 20)
     return Stored(_token(fields), results, fields.get("f") is True, total)
 
 
@@ -133,11 +124,9 @@ def read_dialled(body: Any) -> Dialled:
     """Raises BadMessage: it is not the answer to a dial or a dial_request."""
     fields = _fields(body)
     tcp = fields.get("d")
-    if type(tcp) is not int or tcp not in (ARRIVED, MISSED, UNTRIED):
-        raise BadMessage("shape")
+    _check(type(tcp) is int and tcp in (ARRIVED, MISSED, UNTRIED))
     where = fields.get("o")
-    if where is not None and not is_address(where):
-        raise BadMessage("shape")
+    _check(where is None or is_address(where))
     return Dialled(fields.get("u") is True, tcp, unpack_address(where) if where else None)
 
 
@@ -147,17 +136,20 @@ def read_probe_response(body: Any) -> bool:
     return True
 
 
-def _fields(body: Any) -> dict[str, Any]:
-    if type(body) is not dict:
-        raise BadMessage("shape")
+def _fields(body: Any) -> Any:
+    _check(type(body) is dict)
     return body
 
 
-def _token(fields: dict[str, Any]) -> bytes:
+def _token(fields: Any) -> bytes:
     token = fields.get("t", b"")
-    if type(token) is not bytes or len(token) not in (0, TOKEN):
+    _check(type(token) is bytes and len(token) in (0, TOKEN))
+    return bytes(token)
+
+
+def _check(good: bool) -> None:
+    if not good:
         raise BadMessage("shape")
-    return token
 
 
 def proof(nonce: bytes, address: bytes) -> bytes:

@@ -19,7 +19,6 @@ from privox_dht.dht.rpc_network import RpcNetwork
 from privox_dht.dht.wire import family_of
 
 JOIN_GRACE = 0.3  # seconds that the other neighbours have once one has answered
-FAR_WALKS = 1  # walks to random ids after joining, which fill far buckets
 
 
 class Bootstrapper:
@@ -85,13 +84,10 @@ class Bootstrapper:
             self._network.ping(contact)
 
     async def populate_table(self) -> None:
-        """Walk to our own id; then, in the background, to a few others."""
+        """Walk to our own id; then, in the background, to a random one, which fills far buckets."""
         await self._walk(self._state.identity.dht_id)
-        self._network.spawn(self._walk_far())
-
-    async def _walk_far(self) -> None:
-        for _ in range(FAR_WALKS):
-            await self._walk(self._state.rng.randbytes(ID), dht_limits.FAR_BUCKET)
+        random_id = self._state.rng.randbytes(ID)
+        self._network.spawn(self._walk(random_id, dht_limits.FAR_BUCKET))
 
     async def _walk(self, target: bytes, closest: int = dht_limits.BUCKET) -> None:
         await IterativeLookup(self._network, target, closest=closest).find()

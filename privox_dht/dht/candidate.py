@@ -57,7 +57,7 @@ class Candidate:
         backers = self.backers
         if not backers or backers[0].left >= request_codec.BARE_FIND:  # the usual case
             return True
-        return any(credit.covers(request_codec.BARE_FIND) for credit in backers)
+        return any(credit.left >= request_codec.BARE_FIND for credit in backers)
 
     def pay(self, size: int) -> bool:
         """Whether one of those who named it has credit for so many bytes; then they are spent."""

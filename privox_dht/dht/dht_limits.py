@@ -75,8 +75,8 @@ CONTACTS_KEPT = 64  # contacts written to the state folder, for each set of neig
 CONTACT_FILES_KEPT = 32  # sets of neighbours whose contacts are kept; the one used longest ago goes
 CONTACTS_KEPT_FOR = 30 * 86_400.0  # seconds; a contact not seen for a month is not tried again
 JOIN_TIMEOUT = 5.0  # seconds for the neighbours to answer
-GROWN = 1.1  # times as many nodes as at the last announcement, by our estimate: the record is then
-# published again, since new nodes stand closer to its key
+GROWN = 1.1  # times as many nodes as before, by our estimate: records are then published
+# again, since new nodes stand closer to their keys
 GROWN_AFTER = 1.5  # seconds until then: more nodes join meanwhile
 HANDOVER_KEYS = 256  # keys of ours looked at for one newcomer
 HANDOVER_RECORDS = 512  # records given to one newcomer: 200 KB; publishers bring the others

@@ -18,6 +18,7 @@ from privox_dht import limits
 from privox_dht.dht import answer_codec, dht_limits
 from privox_dht.dht.contact import Contact
 from privox_dht.dht.met_nodes import ids_sharing
+from privox_dht.dht.record_pages import MARK
 from privox_dht.dht.record_validator import shard_of
 from privox_dht.dht.rpc_network import RpcNetwork
 from privox_dht.dht.rpc_protocol import RpcProtocol
@@ -159,15 +160,13 @@ def closer_than(
 
 def _datagrams(wires: Iterable[bytes]) -> list[list[bytes]]:
     """As many records side by side as a datagram has room for."""
-    room = limits.MAX_DATAGRAM - 128  # bytes for a header, an id, a key and a token
-    datagrams: list[list[bytes]] = [[]]
-    size = 0
+    datagrams: list[list[bytes]] = []
+    room = 0
     for wire in wires:
-        if datagrams[-1] and (
-            len(datagrams[-1]) == dht_limits.MAX_RECORDS_IN_DATAGRAM or size + len(wire) + 3 > room
-        ):
+        size = len(wire) + MARK
+        if size > room or len(datagrams[-1]) == dht_limits.MAX_RECORDS_IN_DATAGRAM:
             datagrams.append([])
-            size = 0
+            room = limits.MAX_DATAGRAM - 128  # bytes for a header, an id, a key and a token
         datagrams[-1].append(wire)
-        size += len(wire) + 3
-    return [datagram for datagram in datagrams if datagram]
+        room -= size
+    return datagrams

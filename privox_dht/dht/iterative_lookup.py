@@ -29,7 +29,6 @@ from privox_dht.dht.met_nodes import MetNodes
 from privox_dht.dht.rpc_network import RpcNetwork
 from privox_dht.dht.rpc_protocol import Challenge, RpcProtocol
 from privox_dht.dht.shortlist import Shortlist
-from privox_dht.records import Record
 
 
 class IterativeLookup:
@@ -63,7 +62,7 @@ class IterativeLookup:
         self.budget = budget or Budget(want, self.loop.time())
         self.requests = 0
         self._met = MetNodes() if met is None else met
-        self._records = FoundRecords(self.state, self.base)
+        self.records = FoundRecords(self.state, self.base)
         self.ended: asyncio.Future[None] = self.loop.create_future()
         self._timers: list[asyncio.TimerHandle] = []
         self._abandoned = False
@@ -71,7 +70,7 @@ class IterativeLookup:
         self._waited = False  # whether the first holder was given its grace, and is still alone
 
     def __repr__(self) -> str:
-        return f"<IterativeLookup {self.target.id.hex()[:8]}: {len(self.found)} records>"
+        return f"<IterativeLookup {self.target.id.hex()[:8]}: {len(self.records.newest)} records>"
 
     async def find(self) -> list[Candidate]:
         """Walk; the closest nodes that answered, closest first."""
@@ -246,7 +245,7 @@ class IterativeLookup:
         for peer in found.peers:
             self.add(peer, named)
         candidate.split = found.split
-        candidate.shown = self.take(found.wires) if self.want else 0
+        candidate.shown = self.records.take(found.wires) if self.want else 0
         if candidate.shown:
             candidate.count = min(found.total, dht_limits.RECORDS_PER_KEY)
             candidate.idle = min(found.idle, candidate.count)
@@ -260,15 +259,6 @@ class IterativeLookup:
             holder.address, "find", arguments, answer_codec.read_found, done,
             node_id=holder.id, token=holder.token, again=lambda size: not self._abandoned,
         )  # fmt: skip
-
-    def take(self, wires: list[bytes]) -> int:
-        """Keep the records among these bytes that pass; how many did."""
-        return self._records.take(wires)
-
-    @property
-    def found(self) -> dict[bytes, Record]:
-        """The newest record of each `Record.key`."""
-        return self._records.newest
 
     def on_answer(self, candidate: Candidate) -> None:
         """Somebody answered (or never will): is that enough?"""

@@ -38,9 +38,6 @@ class Credit:
     def __init__(self, weight: int) -> None:
         self.left = weight * dht_limits.MAX_REFLECTION
 
-    def covers(self, size: int) -> bool:
-        return size <= self.left
-
     def pay(self, size: int) -> bool:
         """Whether it lasts for so many bytes more; if so, they are spent."""
         if size > self.left:

@@ -11,11 +11,10 @@ from privox_dht.dht import dht_limits
 class ObservedAddresses:
     """The latest observation of each of the last voters."""
 
-    __slots__ = ("_views", "_votes")
+    __slots__ = ("_views",)
 
     def __init__(self) -> None:
         self._views: dict[bytes, tuple[Address, float]] = {}  # by voter, the oldest first
-        self._votes: Counter[Address] = Counter()
 
     def __len__(self) -> int:
         return len(self._views)
@@ -23,18 +22,15 @@ class ObservedAddresses:
     def note(self, voter: bytes, seen: Address, offset: float) -> bool:
         """A voter sees us at this address, and its clock is so many seconds ahead; whether it is
         the first to see us at that IP."""
-        old = self._views.pop(voter, None)
-        if old is None and len(self._views) >= dht_limits.OBSERVERS:
-            old = self._views.pop(next(iter(self._views)))
-        if old is not None:
-            self._votes[old[0]] -= 1
-            if not self._votes[old[0]]:
-                del self._votes[old[0]]
-        seen = next((known for known in self._votes if known == seen), seen)  # one copy of each
-        is_news = all(seen[0] != ip for ip, _ in self._votes)
-        self._views[voter] = (seen, offset)
-        self._votes[seen] += 1
-        return is_news
+        self._views.pop(voter, None)
+        if len(self._views) >= dht_limits.OBSERVERS:
+            del self._views[next(iter(self._views))]
+        known = self._seen()
+        self._views[voter] = next((own for own in known if own == seen), seen), offset  # one copy
+        return all(seen[0] != ip for ip, _ in known)
+
+    def _seen(self) -> list[Address]:
+        return [seen for seen, _ in self._views.values()]
 
     def forget(self, keep: Collection[str] = ()) -> None:
         """Remove all observations; with `keep`, only those in the families of these addresses that
@@ -47,21 +43,20 @@ class ObservedAddresses:
         ]
         for voter in forgotten:
             del self._views[voter]
-        self._votes = Counter(seen for seen, _ in self._views.values())
 
     def agreed(self) -> list[Address]:
         """Our addresses that two or more agree on, best first. They need agree on the IP only (a
         symmetric NAT shows each of them another port); the port is the one that most saw."""
         hosts: Counter[str] = Counter()
         ports: dict[str, int] = {}
-        for (ip, port), count in self._votes.most_common():
+        for (ip, port), count in Counter(self._seen()).most_common():
             hosts[ip] += count
             ports.setdefault(ip, port)
         return [(ip, ports[ip]) for ip, count in hosts.most_common() if count >= 2]
 
     def all_ips(self) -> list[str]:
         """Every IP at which any voter sees us: enough to notice a NAT, not to publish."""
-        return list(dict.fromkeys(ip for ip, _ in self._votes))
+        return list(dict.fromkeys(ip for ip, _ in self._seen()))
 
     def clock_offset(self) -> float | None:
         """The median of how far their clocks are ahead of ours, in seconds."""

@@ -35,7 +35,7 @@ class Publisher:
         self._holders: dict[bytes, tuple[float, float, list[Candidate]]] = {}
         self._levels: dict[bytes, int] = {}  # of each key, how often it had split the last time
         self._busy = asyncio.Semaphore(dht_limits.ALPHA)
-        self._size = 0.0  # nodes in the mesh, as estimated at the last publication
+        self._size = 0.0  # nodes in the mesh, by the estimate that counts as before
         self._republishing: asyncio.Task[None] | None = None
 
     async def publish(self, record: Record) -> int:

@@ -54,7 +54,7 @@ class RecordSearch:
         try:
             self._take_mine(crawl, key)
             split = await self._read_all(crawl, depth < dht_limits.SHARD_DEPTH)
-            found = list(crawl.found.values())
+            found = list(crawl.records.newest.values())
             if not split or len(found) >= self.want:
                 return found
         except asyncio.CancelledError:
@@ -79,10 +79,11 @@ class RecordSearch:
             await self._pages(crawl, most=1)  # nearly all of them stand in a shard as well
             return True
         await self._pages(crawl)
-        if self._was_promised_more(crawl):  # those who agreed did not show what they said
-            await self._go_on(crawl)
+        counts = (holder.count for holder in crawl.shortlist.holders)
+        if record_pages.was_promised_more(len(crawl.records.newest), self.want, counts):
+            await self._go_on(crawl)  # those who agreed did not show what they said
             await self._pages(crawl)
-        return may_split and len(crawl.found) < self.want and await self._split(crawl)
+        return may_split and len(crawl.records.newest) < self.want and await self._split(crawl)
 
     async def _crawl(self, key: bytes) -> IterativeLookup:
         crawl = self._walk_to(key)
@@ -106,10 +107,6 @@ class RecordSearch:
         return IterativeLookup(
             self._network, key, want=self.want, base=self.base, budget=self._budget, met=self._met
         )
-
-    def _was_promised_more(self, crawl: IterativeLookup) -> bool:
-        counts = (holder.count for holder in crawl.shortlist.holders)
-        return record_pages.was_promised_more(len(crawl.found), self.want, counts)
 
     async def _go_on(self, crawl: IterativeLookup) -> None:
         """Ask the rest of the closest too, if the walk ended early."""
@@ -135,7 +132,7 @@ class RecordSearch:
     def _take_mine(self, crawl: IterativeLookup, key: bytes) -> None:
         """What we hold ourselves counts like anybody's."""
         store, now = self._state.store, self._state.clock()
-        crawl.take(store.sample(key, self.want, self.want * limits.MAX_RECORD * 2, now))
+        crawl.records.take(store.sample(key, self.want, self.want * limits.MAX_RECORD * 2, now))
 
     async def _pages(self, crawl: IterativeLookup, most: int = dht_limits.BUCKET) -> None:
         """Ask the holders for more of their records, the fullest first, until it is enough or
@@ -143,25 +140,28 @@ class RecordSearch:
         that is new."""
         known = -1
         for holder in sorted(crawl.shortlist.holders, key=lambda holder: -holder.count):
-            settled = not self._wants_all or len(crawl.found) in (known, self.want)
+            settled = not self._wants_all or len(crawl.records.newest) in (known, self.want)
             if (self._is_enough(crawl) and settled) or not self._goes_on() or not most:
                 return
-            known = len(crawl.found)
+            known = len(crawl.records.newest)
             if holder.token and not holder.read:
                 holder.read = True
                 most -= 1
-                await self._read(crawl, holder, self._rows(crawl, holder))
+                await self._read(crawl, holder)
 
     def _is_enough(self, crawl: IterativeLookup) -> bool:
         """Whether as many records were found as are wanted, or as there are; if there are more
         than are wanted, they must be idle, unless pages were read, where the idle come first."""
-        found, holders = crawl.found.values(), crawl.shortlist.holders
+        found, holders = crawl.records.newest.values(), crawl.shortlist.holders
         return record_pages.is_enough(
             len(found), sum(record.idle > 0 for record in found), self.want, holders
         )
 
-    async def _read(self, crawl: IterativeLookup, holder: Candidate, starts: list[int]) -> None:
+    async def _read(self, crawl: IterativeLookup, holder: Candidate) -> None:
         """Pages of one holder, many side by side, as long as it shows what it says it has."""
+        longest = max((len(r.encoded) for r in crawl.records.newest.values()), default=1)
+        largest = self._state.largest
+        starts = record_pages.page_starts(holder.count, self.want, longest, largest)
         for at in range(0, len(starts), dht_limits.PAGES):
             some = starts[at : at + dht_limits.PAGES]
             some = some[: self._budget.take(len(some))]
@@ -169,11 +169,6 @@ class RecordSearch:
             await self._ask_pages(crawl, holder, some)
             if holder.shown - shown < len(some) or not self._goes_on():
                 return
-
-    def _rows(self, crawl: IterativeLookup, holder: Candidate) -> list[int]:
-        """Where the pages begin."""
-        longest = max((len(record.encoded) for record in crawl.found.values()), default=1)
-        return record_pages.page_starts(holder.count, self.want, longest, self._state.largest)
 
     async def _ask_pages(
         self, crawl: IterativeLookup, holder: Candidate, starts: list[int]
@@ -187,7 +182,7 @@ class RecordSearch:
             nonlocal left
             left -= 1
             if found is not None:
-                holder.shown += crawl.take(found.wires)
+                holder.shown += crawl.records.take(found.wires)
             came.set()
 
         for start in starts:

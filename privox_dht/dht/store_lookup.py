@@ -12,6 +12,7 @@ from privox_dht.dht import answer_codec, dht_limits
 from privox_dht.dht.answer_codec import FULL, HELD, Stored
 from privox_dht.dht.candidate import ANSWERED, DEAD, NEW, SLOW, Candidate
 from privox_dht.dht.iterative_lookup import IterativeLookup
+from privox_dht.dht.record_pages import who_say_split
 from privox_dht.dht.record_validator import shard_of
 from privox_dht.dht.rpc_network import RpcNetwork
 from privox_dht.identity import dht_id_of
@@ -62,14 +63,10 @@ class StoreLookup(IterativeLookup):
         self._check_quorum()
 
     def _check_quorum(self) -> None:
-        is_over = self.ended.done() or self._has_quorum(len(self._window))
+        quorum = min(len(self._window), max(1, self.shortlist.closest // dht_limits.QUORUM))
+        is_over = self.ended.done() or 0 < quorum <= self.accepted
         if is_over and not self.quorum_reached.done():
             self.quorum_reached.set_result(None)
-
-    def _has_quorum(self, live: int) -> bool:
-        return live > 0 and self.accepted >= min(
-            live, max(1, self.shortlist.closest // dht_limits.QUORUM)
-        )
 
     @property
     def split(self) -> bool:
@@ -77,14 +74,9 @@ class StoreLookup(IterativeLookup):
         that answered report it."""
         if self.deeper or self.depth == dht_limits.SHARD_DEPTH:
             return False
+        most = dht_limits.FULL_KEY_WITNESSES
         answered = [c for c in self.shortlist.candidates if c.state == ANSWERED]
-        return self._majority_says_split(answered)
-
-    def _majority_says_split(self, answered: list[Candidate]) -> bool:
-        judges = self.shortlist.apart(answered[: 2 * dht_limits.FULL_KEY_WITNESSES])[
-            : dht_limits.FULL_KEY_WITNESSES
-        ]
-        return 2 * sum(judge.split for judge in judges) > len(judges)
+        return bool(who_say_split(self.shortlist.apart(answered[: 2 * most])[:most]))
 
     def _belongs_to_shard(self, window: list[Candidate]) -> bool | None:
         """Whether the record belongs to a shard; None while an answer that may tell is pending."""

@@ -204,11 +204,7 @@ class Directory(DhtNode):
     # -- records -----------------------------------------------------------------------------------
 
     async def publish(self, record: Record) -> int:
-        """Store our signed record (or its withdrawal) at the closest nodes of each of its keys.
-
-        Returns:
-            How many nodes hold it now; over HTTPS as the neighbour reports it.
-        """
+        """See `DhtNode.publish`; over HTTPS, what the neighbour reports is returned."""
         if self._lookups.fallback_lookup is None:
             return await super().publish(record)
         return await self._https.store(record.encoded)

@@ -28,7 +28,8 @@ log = logging.getLogger("privox.directory")
 
 
 class DirectoryClient:
-    """Sends requests to any number of nodes. Opens nothing before the first request."""
+    """Sends requests to any number of nodes. Opens nothing before the first request. Each method
+    raises JobError if the node does not answer, or not with a valid answer."""
 
     def __init__(self, member: Membership | None = None) -> None:
         self._member = member  # in a private mesh
@@ -44,27 +45,15 @@ class DirectoryClient:
             self._session = None
 
     async def hello(self, node: Address) -> Answer:
-        """A node's mesh and time, and our address as it sees it.
-
-        Raises:
-            JobError: it does not answer, or not with a valid answer.
-        """
+        """A node's mesh and time, and our address as it sees it."""
         return await self._ask("GET", node, {})
 
     async def records(self, node: Address, key: bytes, want: int) -> Answer:
-        """At most `want` records under a key.
-
-        Raises:
-            JobError: it does not answer, or not with a valid answer.
-        """
+        """At most `want` records under a key."""
         return await self._ask("GET", node, {"key": key.hex(), "want": str(want)})
 
     async def store(self, node: Address, wire: bytes) -> Answer:
-        """Have a signed record stored in the DHT.
-
-        Raises:
-            JobError: it was not.
-        """
+        """Have a signed record stored in the DHT."""
         return await self._ask("POST", node, {}, wire)
 
     async def _ask(

@@ -1,6 +1,6 @@
 """The keys of a private mesh, derived from its secret and its name. Pure.
 
-    secret --HKDF-SHA256--> one key (32 bytes) for each of `PURPOSES`; the name is part of the
+    secret --HKDF-SHA256--> one key (32 bytes) for each purpose; the name is part of the
                             context, so another name, like another secret, is another mesh
     key    --XChaCha20-Poly1305--> nonce (24 bytes, at random) | text | tag (16)
 
@@ -9,6 +9,8 @@ key, and nobody counts what the others have sent.
 """
 
 import os
+from dataclasses import dataclass, fields
+from typing import Self
 
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
@@ -22,32 +24,25 @@ from privox_dht.errors import BadMessage
 
 KEY, NONCE, SEAL = 32, 24, 16  # bytes of a key, of a nonce and of what proves the key
 DOMAIN = b"privox_dht private mesh 1"
-PURPOSES = (
-    "mesh",  # its tag, in place of a hash of the name: in records, and in the keys of the DHT
-    "datagram",  # UDP
-    "hello",  # the first message to a server
-    "welcome",  # its answer
-    "request",  # the first message to a farm
-    "response",  # its answer
-    "control",  # a control line; a key for each line and direction is derived from this
-)
 
 
+@dataclass(frozen=True, slots=True, repr=False)
 class NetworkKeys:
-    """All keys of one mesh."""
+    """All keys of one mesh, one for each purpose."""
 
-    __slots__ = tuple(PURPOSES)
-    mesh: bytes
-    datagram: bytes
-    hello: bytes
-    welcome: bytes
-    request: bytes
-    response: bytes
-    control: bytes
+    mesh: bytes  # its tag, in place of a hash of the name: in records, and in the keys of the DHT
+    datagram: bytes  # UDP
+    hello: bytes  # the first message to a server
+    welcome: bytes  # its answer
+    request: bytes  # the first message to a farm
+    response: bytes  # its answer
+    control: bytes  # a control line; a key for each line and direction is derived from this
 
-    def __init__(self, secret: bytes, network: str) -> None:
-        for purpose in PURPOSES:
-            setattr(self, purpose, derive(secret, f"{purpose}\0{network}".encode()))
+    @classmethod
+    def of(cls, secret: bytes, network: str) -> Self:
+        """The keys of the mesh with this secret and name."""
+        purposes = (field.name for field in fields(cls))
+        return cls(*(derive(secret, f"{purpose}\0{network}".encode()) for purpose in purposes))
 
     def __repr__(self) -> str:
         return "<NetworkKeys>"  # keys never appear in a log

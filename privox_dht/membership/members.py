@@ -36,7 +36,7 @@ class Membership:
             network: the name of the mesh.
             clock: seconds since the epoch.
         """
-        self.keys = NetworkKeys(secret, network)
+        self.keys = NetworkKeys.of(secret, network)
         self.clock = clock
         self.replays = ReplayMemory(clock())
         self.own = OwnAddresses()

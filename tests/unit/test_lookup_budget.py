@@ -29,7 +29,7 @@ def test_credit_lasts_for_five_times_what_an_answer_weighed() -> None:
     assert found.weight == wire.HEADER + 3 * 26 + 100 + 32 + 64
     credit = Credit(found.weight)
     assert not credit.pay(dht_limits.MAX_REFLECTION * found.weight + 1)
-    assert credit.pay(dht_limits.MAX_REFLECTION * found.weight) and not credit.covers(1)
+    assert credit.pay(dht_limits.MAX_REFLECTION * found.weight) and credit.left == 0
 
 
 def test_naming_one_is_worth_asking_it_in_short_and_no_more() -> None:
@@ -38,8 +38,7 @@ def test_naming_one_is_worth_asking_it_in_short_and_no_more() -> None:
         {"t": TOKEN, **pack_peers([CompactNode(bytes(20), ("20.0.0.1", 5))])}
     )
     credit = Credit(one.weight)
-    assert not credit.covers(dht_limits.FIND_SIZE // 2)
-    assert credit.covers(request_codec.BARE_FIND)
+    assert request_codec.BARE_FIND <= credit.left < dht_limits.FIND_SIZE // 2
 
 
 def test_a_find_in_short_is_no_longer_than_it_is_said_to_be() -> None:
