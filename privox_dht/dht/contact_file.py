@@ -17,7 +17,7 @@ import hashlib
 import json
 import logging
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -51,18 +51,14 @@ class ContactFile:
     @classmethod
     def latest(cls, state: Path, network: str) -> ContactFile:
         """The one that was written last in the mesh of this name; an empty one if there is none."""
-        ours = [
-            (used, path, content)
-            for used, path, content in _files(state)
-            if content.get("network") == network
-        ]
-        for _, path, content in sorted(ours, key=lambda file: -file[0]):
-            try:
-                named = [split_host(str(n), limits.DHT_PORT) for n in content["neighbours"]]
-            except (ConfigError, KeyError, TypeError) as exc:
-                log.warning("%s is not readable (%s): starting without it", path, exc)
-                continue
-            return cls(state, network, tuple(named))
+        for _, path, content in _files(state, _warn):
+            if content.get("network") == network:
+                try:
+                    named = [split_host(str(n), limits.DHT_PORT) for n in content["neighbours"]]
+                except (ConfigError, KeyError, TypeError) as exc:
+                    _warn(path, exc)
+                else:
+                    return cls(state, network, tuple(named))
         return cls(state, network)
 
     @property
@@ -111,7 +107,7 @@ class ContactFile:
         except FileNotFoundError:
             return []
         except (OSError, ValueError, KeyError, TypeError) as exc:
-            log.warning("%s is not readable (%s): starting without it", self.path, exc)
+            _warn(self.path, exc)
             return []
         contacts.sort(reverse=True)
         return [
@@ -128,23 +124,32 @@ def _read(path: Path) -> dict[str, Any]:
     return content
 
 
-def _files(state: Path) -> Iterator[tuple[float, Path, dict[str, Any]]]:
-    """Each readable file: time of writing, path, content."""
+def _warn(path: Path, exc: Exception) -> None:
+    log.warning("%s is not readable (%s): starting without it", path, exc)
+
+
+def _files(
+    state: Path, unreadable: Callable[[Path, Exception], None] = lambda path, exc: None
+) -> list[tuple[float, Path, dict[str, Any]]]:
+    """Each file, the last written first: time of writing, path, content. One that is not readable
+    is empty and the oldest; `unreadable` is called for it."""
     try:
         paths = [path for path in (state / FOLDER).iterdir() if NAME.fullmatch(path.name)]
     except OSError:
-        return
+        return []
+    files: list[tuple[float, Path, dict[str, Any]]] = []
     for path in paths:
         try:
             content = _read(path)
-            yield float(content["used"]), path, content
+            files.append((float(content["used"]), path, content))
         except (OSError, ValueError, KeyError, TypeError) as exc:
-            log.warning("%s is not readable (%s): starting without it", path, exc)
+            unreadable(path, exc)
+            files.append((0.0, path, {}))
+    return sorted(files, key=lambda file: -file[0])
 
 
 def _drop_oldest(state: Path) -> None:
     """Keep the files of the last `CONTACT_FILES_KEPT` sets of neighbours."""
-    files = sorted(_files(state), key=lambda file: -file[0])
-    for _, path, _ in files[dht_limits.CONTACT_FILES_KEPT :]:
+    for _, path, _ in _files(state)[dht_limits.CONTACT_FILES_KEPT :]:
         with suppress(OSError):
             path.unlink()

@@ -82,6 +82,21 @@ def test_a_damaged_file_is_as_none(tmp_path: Path, content: str) -> None:
     assert damaged.known(NOW) == [THERE, A]
 
 
+def test_of_a_damaged_file_the_owner_is_told_at_the_start_and_not_each_time_others_are_written(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A file that a power cut had emptied was a warning every five minutes, for ever."""
+    damaged = kept(tmp_path, A)
+    damaged.save([(HERE, NOW)], NOW)
+    damaged.path.write_text("")
+    kept(tmp_path, B).save([(HERE, NOW)], NOW)
+    assert not caplog.records
+    assert kept(tmp_path).neighbours == (B,) and str(damaged.path) in caplog.text
+    for number in range(dht_limits.CONTACT_FILES_KEPT):
+        kept(tmp_path, (f"n{number}.example", 5678)).save([(HERE, NOW)], NOW)
+    assert not damaged.path.exists()
+
+
 def test_addresses_that_are_nobodys_are_left_out(tmp_path: Path) -> None:
     file = kept(tmp_path, A)
     file.save([(HERE, NOW)], NOW)
