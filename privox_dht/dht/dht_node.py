@@ -20,7 +20,7 @@ from typing import Any, Self
 
 from privox_dht import limits
 from privox_dht.addresses import Address, is_contactable, is_loopback
-from privox_dht.dht import dht_limits, families, node_stats, udp_transport
+from privox_dht.dht import dht_limits, families, udp_transport
 from privox_dht.dht.background_tasks import BackgroundTasks
 from privox_dht.dht.contact import Contact
 from privox_dht.dht.dial_back import DialBack
@@ -271,9 +271,22 @@ class DhtNode(OwnAddress):
     # -- state -------------------------------------------------------------------------------------
 
     def stats(self) -> dict[str, Any]:
-        """Numbers for logs and status pages."""
-        turned_away = self.member.turned_away if self.member else {}
-        return {**node_stats.stats(self._network, self._lookups), "turned_away": turned_away}
+        """Numbers for logs and status pages, explained in docs/dht.md; `dropped` counts by the
+        `REASONS` of `node_state`."""
+        state = self._state
+        counted = ("lookups", "cache_hits", "asked", "unanswered", "sent", "received")
+        return {
+            "contacts": self._network.size,
+            "guest": state.guest,
+            "private": state.private,
+            "rtt_ms": round(state.rtt.mean * 1e3, 2),
+            "rtt_spread_ms": round(state.rtt.spread * 1e3, 2),
+            "records": len(state.store),
+            "last_lookup_requests": self._lookups.last_requests,
+            **{name: state.counts[name] for name in counted},
+            "dropped": state.dropped,
+            "turned_away": self.member.turned_away if self.member else {},
+        }
 
     def _met(self, protocol: RpcProtocol, contact: Contact, token: bytes) -> None:
         """A node that was not known is a contact from now on."""

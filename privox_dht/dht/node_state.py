@@ -186,7 +186,7 @@ class NodeState:
     def note_contacted(self, address: Address) -> None:
         """We are about to send to an address: a NAT will let it in from now on."""
         if self.guest:  # other nodes are known to be reachable
-            machine = _filter_key(address)
+            machine = nat_key(address)
             self._contacted.pop(machine, None)
             self._contacted[machine] = None
             if len(self._contacted) > limits.SOURCES:
@@ -194,7 +194,7 @@ class NodeState:
 
     def has_contacted(self, address: Address) -> bool:
         """Whether we ever sent to that machine (on loopback: to that port)."""
-        return _filter_key(address) in self._contacted
+        return nat_key(address) in self._contacted
 
     def drop(self, reason: str, detail: str = "") -> None:
         """Count a message that was dropped."""
@@ -271,6 +271,6 @@ class NodeState:
         return bool(known) and ip not in known
 
 
-def _filter_key(address: Address) -> Address:
+def nat_key(address: Address) -> Address:
     """What a NAT that filters by address tells apart: the machine; on loopback, the port."""
     return address if is_loopback(address[0]) else (address[0], 0)

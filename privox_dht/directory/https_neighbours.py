@@ -13,8 +13,9 @@ from statistics import median
 from typing import Any
 
 from privox_dht import join_failure, limits
-from privox_dht.addresses import Address, is_loopback, join_host
+from privox_dht.addresses import Address, join_host
 from privox_dht.dht import dht_limits
+from privox_dht.dht.node_state import nat_key
 from privox_dht.dht.resolver import BAD_RECORD
 from privox_dht.directory.https_answer import Answer
 from privox_dht.directory.https_client import DirectoryClient
@@ -105,8 +106,7 @@ class HttpsNeighbours:
 
     def has_contacted(self, address: Address) -> bool:
         """Whether one of them is that machine (on loopback: that port)."""
-        asked = {a if is_loopback(a[0]) else (a[0], 0) for a in self._order}
-        return (address if is_loopback(address[0]) else (address[0], 0)) in asked
+        return nat_key(address) in map(nat_key, self._order)
 
     # -- requests ----------------------------------------------------------------------------------
 
