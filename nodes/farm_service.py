@@ -62,7 +62,8 @@ class FarmService(Service):
     async def _open_when_reachable(self) -> None:
         """Relay too, as soon as strangers can reach us."""
         await self._reachability.reachable.wait()
-        if all(map(is_loopback, self._reachability.network_state.local)):
+        local = self._reachability.network_state.local
+        if local and all(map(is_loopback, local)):
             return
         try:
             farm = await self._open()

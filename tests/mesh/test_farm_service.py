@@ -52,6 +52,17 @@ async def test_a_node_that_strangers_can_call_relays_for_few_and_is_found(tmp_pa
         assert some.status()["farm"]["parked"] == 0
 
 
+async def test_a_first_node_that_starts_before_its_network_relays_all_the_same(
+    tmp_path: Path,
+) -> None:
+    """With --advertise it counts as reachable before it has an address: it never relayed."""
+    reachability = Monitor()
+    reachability.reachable.set()
+    async with service(tmp_path, reachability) as some:
+        await until(lambda: reachability.checks)
+        assert some.farm is not None
+
+
 async def test_on_a_mesh_that_is_all_on_this_machine_nobody_is_relayed(tmp_path: Path) -> None:
     reachability = Monitor(HOST)
     reachability.reachable.set()
