@@ -65,18 +65,23 @@ def remove(name: str, cache: Path | None) -> StoredModel:
     """Delete a model from this machine.
 
     Raises:
-        ConfigError: it is not here; the message lists those that are.
+        ConfigError: it is not here, and the message lists those that are; or it cannot be deleted.
     """
     engine, model = named(name)
     wanted = model if engine == PIPER else whisper_models.name_in_cache(model)
     here = stored(cache)
     for one in here:
         if (one.engine, one.model) == (engine, wanted):
-            if engine == PIPER:
-                for file in piper.files_of(Path(one.folder, f"{model}.onnx")):
-                    file.unlink()
-            else:
-                whisper_models.remove(wanted, cache)
+            try:
+                if engine == PIPER:
+                    for file in piper.files_of(Path(one.folder, f"{model}.onnx")):
+                        file.unlink()
+                else:
+                    whisper_models.remove(wanted, cache)
+            except OSError as exc:
+                raise ConfigError(f"cannot remove {one} from {one.folder}: {exc.strerror}") from exc
+            if one in stored(cache):  # the hub's library only logs that
+                raise ConfigError(f"cannot remove {one} from {one.folder}: whose is it?")
             return one
     there_is = ", ".join(map(str, here)) or "none"
     raise ConfigError(f"{engine}:{wanted} is not on this machine; there is {there_is}")

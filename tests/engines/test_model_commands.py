@@ -1,6 +1,7 @@
 """`privox-node models`, with a server on loopback that answers as the Hugging Face hub does."""
 
 import asyncio
+import errno
 import hashlib
 import json
 import os
@@ -16,6 +17,9 @@ import tiny_piper
 import tiny_whisper
 from aiohttp import web
 from aiohttp.test_utils import TestServer
+
+from nodes import model_store
+from privox_dht.errors import ConfigError
 
 pytest.importorskip("faster_whisper")
 TINY, TURBO = "Systran/faster-whisper-tiny", "mobiuslabsgmbh/faster-whisper-large-v3-turbo"
@@ -110,6 +114,24 @@ async def test_a_model_of_several_names_is_fetched_and_removed_by_each(
     code, told, wrong = await models("", cache, "remove", name, "--json")
     assert (code, names(told)) == (0, [f"faster-whisper:{listed}"]), wrong
     assert (await models("", cache, "list"))[1] == ""
+
+
+@pytest.mark.timeout(180)
+async def test_what_cannot_be_removed_is_not_said_to_be(
+    hub: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another user's: it was a traceback for a voice, and "removed" for a model."""
+    code, _, wrong = await models(hub, tmp_path, "fetch", "tiny", VOICE)
+    assert code == 0, wrong
+
+    def refused(*_: Any, **__: Any) -> None:
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+
+    monkeypatch.setattr(Path, "unlink", refused)
+    monkeypatch.setattr("shutil.rmtree", refused)
+    for name in ("tiny", VOICE):
+        with pytest.raises(ConfigError, match=f"cannot remove .*{name}.* from {tmp_path}"):
+            model_store.remove(name, tmp_path)
 
 
 async def test_ctrl_c_ends_the_download_of_a_voice(tmp_path: Path) -> None:
