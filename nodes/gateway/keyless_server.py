@@ -10,7 +10,7 @@ import asyncio
 import logging
 from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
-from contextlib import AsyncExitStack, suppress
+from contextlib import AsyncExitStack, nullcontext, suppress
 
 from nodes.gateway.allowed import Network, is_allowed
 from privox_dht import limits
@@ -107,5 +107,7 @@ async def send(writer: asyncio.StreamWriter, data: bytes) -> None:
     """
     for at in range(0, len(data), PIECE):
         writer.write(data[at : at + PIECE])
-        async with in_time(limits.ANSWER_STALL):
+        # A timer costs as much as a small event, and is needed only if some of it was not taken
+        waits = writer.transport.get_write_buffer_size() > 0
+        async with in_time(limits.ANSWER_STALL) if waits else nullcontext():
             await writer.drain()
