@@ -20,7 +20,7 @@ from functools import lru_cache
 
 from privox_dht import limits, record_codec
 from privox_dht.errors import BadRecord
-from privox_dht.identity import SIGNATURE, Identity, dht_id_of, verify
+from privox_dht.identity import SIGNATURE, Identity, verify
 from privox_dht.record_codec import FARM, TAG_LENGTH, Direct, Record, Relayed, Route, decode, encode
 
 DOMAIN = b"privox_dht record 1\0"  # the signed bytes of a record, and of nothing else, start so
@@ -160,7 +160,6 @@ __all__ = [
     "Record",
     "Relayed",
     "Route",
-    "dht_id_of",
     "farm_key",
     "is_signed",
     "keys_of",

@@ -103,6 +103,3 @@ def _client_address(request: web.BaseRequest) -> str:
     if not is_literal(address):
         raise RequestRejected("only requests over TCP are answered", status=403, code="no_address")
     return address
-
-
-__all__ = ["CONTENT_TYPE", "PATH", "Answer", "Resolver", "directory_pages", "parse_query"]
