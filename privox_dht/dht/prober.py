@@ -50,11 +50,10 @@ class Prober:
 
     async def socket(self) -> RpcProtocol:
         """The socket, opened if it is not."""
-        if self._socket is None:
+        while self._socket is None:  # it may have been closed before we are told
             if self._opening is None:
                 self._opening = self._spawn(self._start())
             await asyncio.shield(self._opening)
-        assert self._socket is not None
         return self._socket
 
     def close_idle(self) -> None:
