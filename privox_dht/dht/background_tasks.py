@@ -29,8 +29,8 @@ class BackgroundTasks:
             self._failed(error)
 
     async def end(self) -> None:
-        """Cancel them all, and wait until they have ended."""
-        tasks = list(self._tasks)
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        """Cancel them all, those that begin meanwhile too, and wait until they have ended."""
+        while tasks := list(self._tasks):
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
