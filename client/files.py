@@ -94,11 +94,9 @@ def open_recording(name: str) -> BinaryIO:
     if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):  # a named pipe, <(command), /dev/stdin
         with file:
             return _spooled(file, name)
-    try:
-        _check_size(os.fstat(file.fileno()).st_size, name)
-    except RequestRejected:
+    if not os.fstat(file.fileno()).st_size:
         file.close()
-        raise
+        raise _empty(name)
     return file
 
 
@@ -234,10 +232,14 @@ def _spooled(pipe: IO[bytes], name: str) -> BinaryIO:
     try:
         while piece := _read_piece(pipe, name):
             size += len(piece)
-            if size > limits.MAX_UPLOAD:
-                break
+            if size > limits.MAX_RECORDING:
+                raise RequestRejected(
+                    f"{name} holds more than {units.size(limits.MAX_RECORDING)}: save it as a file",
+                    status=413,
+                )
             kept.write(piece)
-        _check_size(size, name)
+        if not size:
+            raise _empty(name)
         kept.seek(0, io.SEEK_SET)  # and flushes what was only in memory
     except OSError as exc:
         with suppress(OSError):  # it tries to flush once more
@@ -260,12 +262,5 @@ def _read_piece(pipe: IO[bytes], name: str) -> bytes:
         raise RequestRejected(f"cannot read {name}: {exc.strerror or exc}") from exc
 
 
-def _check_size(size: int, name: str) -> None:
-    if size == 0:
-        raise RequestRejected(f"{name} is empty: there is no recording in it")
-    if size > limits.MAX_UPLOAD:
-        raise RequestRejected(
-            f"{name} is larger than {units.size(limits.MAX_UPLOAD)}, which is the most that a job"
-            " takes: compress it (ffmpeg -i RECORDING small.opus), or cut it into pieces",
-            status=413,
-        )
+def _empty(name: str) -> RequestRejected:
+    return RequestRejected(f"{name} is empty: there is no recording in it")

@@ -52,6 +52,10 @@ MAX_BOOK = 2_000_000  # characters of a text that several producers speak: the l
 MAX_PASSAGE = 64 * MIB  # bytes of sound for one part of it: 400 s at 48 kHz are 38 MB
 MAX_AUDIO_SECONDS = 7200.0  # seconds; two hours, the longest meeting that is accepted
 MAX_UPLOAD = 256 * MIB  # bytes; two hours of 16 kHz 16-bit PCM are 220 MiB
+MAX_RECORDING = (
+    2 * GIB
+)  # bytes of one that is scattered, where it has to be kept on disk first: six
+# hours of 44.1 kHz 16-bit mono are 1.8
 MAX_FIELDS = 32  # parts in one multipart form; the API knows about ten
 MAX_FIELD = 16 * KIB  # bytes of one text field (the prompt is the longest)
 MAX_HEADERS = 16 * KIB  # bytes of request headers, all together

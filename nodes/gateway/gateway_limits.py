@@ -1,8 +1,8 @@
 """Numbers of the gateway, each with its unit and its reason; see `privox_dht.limits`."""
 
-from privox_dht.limits import GIB, KIB, MIB
+from privox_dht.limits import KIB, MAX_RECORDING, MIB
 
-MAX_UPLOAD = 2 * GIB  # bytes of one recording: six hours of 44.1 kHz 16-bit mono are 1.8
+MAX_UPLOAD = MAX_RECORDING
 MAX_SECONDS = 6 * 3600.0  # seconds of one recording, where its length is known beforehand: a
 # long film twice over
 QUEUE_WAIT = 60.0  # seconds a request waits for its turn: apps wait for minutes, and some

@@ -2,7 +2,7 @@
 
 `scatter` is "private"             scattered so that no producer hears much of it, or refused
 short, or `scatter` is "never"     one job: the file as it is
-fewer than two producers fit       one job
+fewer than two producers fit       one job, unless it is more than one job takes
 PyAV is not installed              one job, and `NotScattered` says what is missing
 else                               scattered
 """
@@ -14,6 +14,7 @@ from contextlib import aclosing, suppress
 from functools import partial
 from http import HTTPStatus
 
+from privox_dht import limits, units
 from privox_dht.audio.decoding import check_for_pyav, length_hint
 from privox_dht.audio.refusals import CLAIM_TOLERANCE, too_long
 from privox_dht.dispatch.dispatcher import Dispatcher
@@ -50,10 +51,12 @@ async def transcription_job(
         options: of the transcription.
     """
     source: PieceSource | None = None
-    fitting = 0
-    if options.scatter == AUTO and await asyncio.to_thread(_size, audio) >= SHORT_FILE:
+    fitting, size = 0, await asyncio.to_thread(_size, audio)
+    if options.scatter == AUTO and size >= SHORT_FILE:
         fitting = await _count_candidates(dispatcher, needs)
-    if fitting >= MIN_PRODUCERS:
+    if fitting >= MIN_PRODUCERS or (
+        fitting and (size > limits.MAX_UPLOAD or await asyncio.to_thread(_is_too_long, audio))
+    ):
         try:
             source = await _if_long(audio, options.max_seconds)
         except RequestRejected as exc:
@@ -63,6 +66,8 @@ async def transcription_job(
     if options.scatter == PRIVATE:
         events = streamed(partial(transcribe_in_private, dispatcher, client, audio, needs, options))
     elif source is None:
+        if size > limits.MAX_UPLOAD:
+            raise _too_large()
         work = TranscriptionWork(client, audio, options)
         events = dispatcher.dispatch(needs, work, wait=options.wait, timeout=options.timeout)
     else:
@@ -92,6 +97,23 @@ def _size(audio: Audio) -> int:
             return file.seek(0, os.SEEK_END)
     except OSError:
         return 0
+
+
+def _is_too_long(audio: Audio) -> bool:
+    """Whether it says that it is longer than what one job takes."""
+    with suppress(RequestRejected, OSError), opened(audio) as file:  # the job says why
+        return length_hint(file) > limits.MAX_AUDIO_SECONDS
+    return False
+
+
+def _too_large() -> RequestRejected:
+    most = units.size(limits.MAX_UPLOAD)
+    return RequestRejected(
+        f"the recording is larger than {most}, which is the most that one job takes: have it"
+        " scattered (scatter auto or private, which need PyAV), or compress it"
+        " (ffmpeg -i RECORDING small.opus)",
+        status=413,
+    )
 
 
 async def _if_long(audio: Audio, most: float) -> PieceSource | None:

@@ -17,7 +17,9 @@ import pytest
 from kit import until
 from running import Lab, answer, peer_of, silence
 from tone_talk import Hearing, Talk, knows_tones, talk
+from tone_words import RATE
 
+from privox_dht import audio, limits
 from privox_dht.speech import Word
 
 pytestmark = pytest.mark.timeout(120)
@@ -110,6 +112,22 @@ def test_strangers_are_told_of_once_and_never_means_one_producer(
     told = answer(shared.transcribe(wav, "--json", "--scatter", "never"))
     assert told["producer"] in {_peer(shared, n) for n in range(3)}
     assert told["transcript"]["text"] == said.text == runs[0].stdout.decode().strip()
+
+
+def test_more_than_one_job_takes_is_cut_although_one_producer_does_all_of_it(
+    shared: Mesh, said: Talk, tmp_path: Path
+) -> None:
+    """257 MiB: it was refused, also where many could do it."""
+    wav, size, rate = tmp_path / "a.wav", limits.MAX_UPLOAD + (1 << 20), 3 * RATE
+    with wav.open("wb") as file:
+        file.write(audio.wav(b"", rate)[:40] + (size - 44).to_bytes(4, "little"))
+        file.write(said.sound.repeat(3).tobytes())
+        file.truncate(size)  # silence to the end
+    told = answer(shared.transcribe(wav, "--json", "--words", "--only", _peer(shared, 0)))
+    check(told, said)
+    assert list(told["producers"]) == [_peer(shared, 0)]
+    ran = shared.transcribe(wav, "--scatter", "never")
+    assert ran.returncode == 6 and b"larger than 256 MiB" in ran.stderr
 
 
 def test_silence_is_sent_to_nobody(shared: Mesh, tmp_path: Path) -> None:

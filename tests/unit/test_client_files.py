@@ -57,15 +57,25 @@ def test_a_large_recording_on_stdin_is_kept_on_disk(monkeypatch: pytest.MonkeyPa
 
 
 @pytest.mark.parametrize(
-    ("content", "said"), [(b"", "stdin is empty"), (bytes(11), "larger than 10 bytes")]
+    ("content", "said"), [(b"", "stdin is empty"), (bytes(11), "more than 10 bytes")]
 )
 def test_stdin_is_bounded_and_not_empty(
     monkeypatch: pytest.MonkeyPatch, content: bytes, said: str
 ) -> None:
-    monkeypatch.setattr(limits, "MAX_UPLOAD", 10)
+    monkeypatch.setattr(limits, "MAX_RECORDING", 10)
     monkeypatch.setattr(sys, "stdin", Stdin(content))
     with pytest.raises(RequestRejected, match=said):
         open_recording("-")
+
+
+def test_a_file_in_its_place_may_be_larger_than_what_one_job_takes(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    for name in ("MAX_RECORDING", "MAX_UPLOAD"):
+        monkeypatch.setattr(limits, name, 10)
+    (tmp_path / "a.wav").write_bytes(bytes(11))
+    with open_recording(str(tmp_path / "a.wav")) as recording:
+        assert recording.read() == bytes(11)
 
 
 def test_a_closed_stdin_is_said_plainly(monkeypatch: pytest.MonkeyPatch) -> None:
