@@ -2,7 +2,7 @@
 
 from privox_dht.limits import KIB, MAX_RECORDING, MIB
 
-MAX_UPLOAD = MAX_RECORDING
+MAX_UPLOAD = MAX_RECORDING  # bytes of one recording, which is kept on disk
 MAX_SECONDS = 6 * 3600.0  # seconds of one recording, where its length is known beforehand: a
 # long film twice over
 QUEUE_WAIT = 60.0  # seconds a request waits for its turn: apps wait for minutes, and some
