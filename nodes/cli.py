@@ -35,10 +35,10 @@ from nodes.options import config_from, lending_options, place_options, relay_opt
 from nodes.pause_command import pause, resume
 from nodes.program import SETTINGS, print_line, run
 from nodes.secret_command import secret
-from nodes.service_spec import SECRET
 from nodes.status_command import status
 from nodes.verdict import Verdict
 from privox_dht import __version__
+from privox_dht.addresses import without_key
 from privox_dht.cli.groups import ExplainingGroup, Sections
 from privox_dht.cli.options import ENVIRONMENT, config_option, merge_parent_options, state_folder
 from privox_dht.cli.output import sanitize, set_up_logging
@@ -102,7 +102,7 @@ def _warn_of_unused(context: click.Context, options: dict[str, Any]) -> None:
 
 def _warn_of_secrets(services: Iterable[str]) -> None:
     """Warn of a server's key on the command line, where every user of this machine can see it."""
-    if any(SECRET.search(service) for service in services):
+    if any(without_key(service) != service for service in services):
         log.warning(
             "every user of this machine can see the key in --services: give it in the"
             " environment (%s_SERVICES) or in a --config file", ENVIRONMENT,

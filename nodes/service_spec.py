@@ -7,14 +7,13 @@ stt/cpu/http://192.0.2.7:8000      a remote server with OpenAI's audio API
 tts/cpu/192.0.2.7:8899             a remote server with SOVA's API
 """
 
-import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from privox_dht.addresses import without_key
 from privox_dht.errors import ConfigError
 from privox_dht.speech import ALIASES, BACKENDS, SERVICES
 
-SECRET = re.compile(r"(https?://)[^/@]+@")  # the key in a server's address
 FORM = "service/backend[/engine[:model]], such as stt/cpu or tts/gpu/piper:en_US-lessac-medium"
 
 
@@ -28,11 +27,6 @@ class ServiceSpec:
 
     def __str__(self) -> str:
         return "/".join(filter(None, (self.service, self.backend, without_key(self.engine))))
-
-
-def without_key(text: str) -> str:
-    """`text`, for a message: without the key in a server's address."""
-    return SECRET.sub(r"\1***@", text)
 
 
 def parse_service(text: str) -> ServiceSpec:

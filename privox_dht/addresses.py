@@ -6,6 +6,7 @@ make a node contact its owner's network, so here only ordinary unicast is global
 """
 
 import ipaddress
+import re
 import socket
 from collections.abc import Iterable
 from functools import lru_cache
@@ -13,6 +14,10 @@ from typing import cast
 
 from privox_dht import limits
 from privox_dht.errors import ConfigError
+
+KEY_IN_URL = re.compile(
+    r"(https?://)[^/@]+@"
+)  # the key, or name and password, in a server's address
 
 # A host and a port; the host is an IP literal, unless documented otherwise
 Address = tuple[str, int]
@@ -224,3 +229,8 @@ def _address(given: object, default_port: int) -> Address:
             if 0 < port < 65536:
                 return host, port
     raise ConfigError(f"{given!r} is not a neighbour: give 'host:port', or a pair of both")
+
+
+def without_key(text: str) -> str:
+    """`text`, for a message: without the key, or name and password, in a server's address."""
+    return KEY_IN_URL.sub(r"\1***@", text)

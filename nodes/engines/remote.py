@@ -28,9 +28,8 @@ from typing import Any, Protocol
 import aiohttp
 import yarl
 
-from nodes.service_spec import without_key
 from privox_dht import errors, limits, speech
-from privox_dht.addresses import is_here
+from privox_dht.addresses import is_here, without_key
 
 MAX_ANSWER = 2 * limits.MIB  # bytes of JSON; ten times a block's words with their times
 MAX_SOUND = 16 * limits.MIB  # bytes of JSON with sound in it, from SOVA

@@ -14,7 +14,7 @@ from typing import TypeVar
 from urllib.parse import urlsplit
 
 from privox_dht import limits
-from privox_dht.addresses import is_here
+from privox_dht.addresses import is_here, without_key
 from privox_dht.dispatch.event_stream import streamed
 from privox_dht.dispatch.job_events import Dialing, Emit, JobEvent
 from privox_dht.dispatch.job_state import DONE, LOST, Attempt, Done
@@ -41,15 +41,17 @@ def endpoint_of(url: str, token: str) -> Endpoint:
     Raises:
         ConfigError: it is not the URL of a server, or the token would be sent unencrypted.
     """
+    shown = without_key(url)
     try:
         parts = urlsplit(url)
         good = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
     except ValueError:
         good = False
     if not good:
-        raise ConfigError(f"fallback {url!r} is not a URL such as http://host:8000")
-    if token and parts.scheme == "http" and not is_here(str(parts.hostname)):
-        raise ConfigError(f"fallback {url!r} would send the token unencrypted: use https")
+        raise ConfigError(f"fallback {shown!r} is not a URL such as http://host:8000")
+    secret = token or parts.password
+    if secret and parts.scheme == "http" and not is_here(str(parts.hostname)):
+        raise ConfigError(f"fallback {shown!r} would send the token unencrypted: use https")
     base = url.rstrip("/").removesuffix("/v1")  # users give it with and without
     return Endpoint(base, None, token=token or None, native=False)
 
@@ -87,7 +89,8 @@ async def with_fallback(
 
     async def fallback_job(emit: Emit) -> Done[T]:
         now = time.monotonic()
-        route = f"fallback {server.base}"
+        base = without_key(server.base)
+        route = f"fallback {base}"
         before = getattr(failed, "attempts", ())
 
         def attempt(outcome: str, why: str) -> Attempt:
@@ -106,7 +109,7 @@ async def with_fallback(
         else:
             seconds = time.monotonic() - began
             return Done(value, None, route, seconds, (*before, attempt(DONE, "")))
-        message = f"{failed}; and the fallback server {server.base}: {tried.why}"
+        message = f"{failed}; and the fallback server {base}: {tried.why}"
         raise AllProducersFailed(message, (*before, tried)) from failed
 
     async with aclosing(streamed(fallback_job)) as last_events:

@@ -31,6 +31,24 @@ def test_a_token_does_not_travel_in_the_clear(url: str) -> None:
     assert endpoint_of(url.replace("http", "https", 1), "s3cret").token == "s3cret"
 
 
+async def test_a_password_in_its_address_is_shown_nowhere_and_travels_not_in_the_clear() -> None:
+    for url in ("http://me:hunter2@host:8000", "ftp://me@http://me:hunter2@host"):
+        with pytest.raises(ConfigError) as error:
+            endpoint_of(url, "")
+        assert "hunter2" not in str(error.value)
+    server = endpoint_of("https://me:hunter2@127.0.0.1:1", "")
+
+    async def broken(*_: Any) -> Any:
+        raise ProducerLost("gone")
+
+    events = []
+    with pytest.raises(AllProducersFailed) as failed:
+        async for event in with_fallback(on_mesh(NOBODY), server, broken, None):
+            events.append(event)
+    assert "hunter2" not in f"{events} {failed.value} {failed.value.attempts}"
+    assert "fallback server https://***@127.0.0.1:1" in str(failed.value)
+
+
 @pytest.mark.parametrize("url", ["http://127.0.0.1:8000", "http://localhost:1", "http://[::1]:1"])
 def test_on_this_machine_it_may(url: str) -> None:
     assert endpoint_of(url, "s3cret").token == "s3cret"
