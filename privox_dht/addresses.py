@@ -15,9 +15,8 @@ from typing import cast
 from privox_dht import limits
 from privox_dht.errors import ConfigError
 
-KEY_IN_URL = re.compile(
-    r"(https?://)[^/@]+@"
-)  # the key, or name and password, in a server's address
+# The key, or name and password, in a server's address
+KEY_IN_URL = re.compile(r"(https?://)[^/@]+@")
 
 # A host and a port; the host is an IP literal, unless documented otherwise
 Address = tuple[str, int]
