@@ -33,7 +33,7 @@ from nodes.model_commands import models
 from nodes.node import Node
 from nodes.options import config_from, lending_options, place_options, relay_options, state_option
 from nodes.pause_command import pause, resume
-from nodes.program import SETTINGS, print_line, run
+from nodes.program import SETTINGS, end_despite_threads, print_line, run
 from nodes.secret_command import secret
 from nodes.status_command import status
 from nodes.verdict import Verdict
@@ -84,6 +84,7 @@ def main(context: click.Context, /, **options: Any) -> None:
         _warn_of_secrets(options["services"])
     _warn_of_unused(context, options)
     run(lambda: serve(config_from(options)))
+    end_despite_threads()
 
 
 def _warn_of_unused(context: click.Context, options: dict[str, Any]) -> None:
@@ -189,8 +190,6 @@ async def serve(config: NodeConfig) -> None:
     except asyncio.CancelledError:
         if not stop.is_set():
             raise
-        await loop.shutdown_default_executor()
-        os._exit(0)  # without waiting for the threads that the hub's library downloads in
 
 
 def keep_loaded() -> None:

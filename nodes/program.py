@@ -1,7 +1,9 @@
 """How the commands of `privox-node` run and print, and how errors become exit codes."""
 
 import asyncio
+import os
 import sys
+import threading
 from collections.abc import Callable, Coroutine, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any, TypeVar
@@ -20,6 +22,14 @@ def run(work: Callable[[], Coroutine[Any, Any, T]]) -> T:
     """Run a coroutine as this program."""
     with _exit_codes():
         return asyncio.run(work())
+
+
+def end_despite_threads() -> None:
+    """End this program now if threads are left, such as those in which the hub's library downloads
+    a model: the interpreter would wait for them."""
+    main = threading.main_thread()
+    if any(not thread.daemon and thread is not main for thread in threading.enumerate()):
+        os._exit(0)
 
 
 def print_lines(lines: Iterable[str]) -> None:

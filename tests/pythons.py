@@ -25,7 +25,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from check import ROOT, UNSTEADY, counted, failures, total_line
+from check import ROOT, UNSTEADY, Step, broke_off, counted, failures, total_line
 from packaging.requirements import Requirement
 from packaging.version import Version
 
@@ -150,12 +150,13 @@ def pytest(run: Run, *options: str) -> subprocess.CompletedProcess[str]:
     env = {**os.environ, "PATH": f"{run.venv / 'bin'}{os.pathsep}{path_without_ours()}"}
     env.pop("PYTHONDONTWRITEBYTECODE", None)  # as in check.py
     cache = f"cache_dir={run.venv / 'pytest_cache'}"
-    return subprocess.run(
-        [str(run.venv / "bin/python"), "-m", "pytest", "-q", "-m", "not soak", "-o", cache,
-         *options, *FLOORS],
-        cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-        env=env,
-    )  # fmt: skip
+    command = (str(run.venv / "bin/python"), "-m", "pytest", "-q", "-m", "not soak", "-o", cache,
+               *options, *FLOORS)  # fmt: skip
+    ran = subprocess.run(
+        command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=env
+    )
+    ran.returncode = ran.returncode or int(broke_off(Step(str(run), command), ran.stdout))
+    return ran
 
 
 def again(run: Run, counts: dict[str, int]) -> dict[str, int]:

@@ -80,6 +80,13 @@ def test_a_fault_fails_again(tmp_path: Path) -> None:
     assert not check.summed_up([(result, counts)])
 
 
+def test_a_run_that_a_test_ends_with_0_has_failed(tmp_path: Path) -> None:
+    """A node in the tests' own process ended it: "0 passed", and everything counted as well."""
+    (tmp_path / "test_it.py").write_text("import os\ndef test_end():\n    os._exit(0)\n")
+    result, counts = ran(tmp_path)
+    assert counts["failed"] == 1 and not check.summed_up([(result, counts)])
+
+
 def test_failures_are_named_whole_and_each_once() -> None:
     output = "FAILED a.py::t[x y] - Error: no\nERROR b.py::u - X\nERROR b.py::u\n1 failed, 1 error"
     assert check.failures(output) == ["a.py::t[x y]", "b.py::u"]
