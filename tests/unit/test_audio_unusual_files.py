@@ -62,12 +62,15 @@ def test_a_recording_may_change_its_rate_and_channels_in_the_middle(
 
 
 def test_what_cannot_be_decoded_further_is_not_taken_for_the_whole() -> None:
-    """FFmpeg gives up where an Ogg file goes on with another number of channels."""
+    """Newer FFmpegs give up where an Ogg file goes on with another number of channels."""
     talk = encoded("ogg", "libopus", 48_000, 2.0)
     jingle = encoded("ogg", "libopus", 48_000, 2.0, "stereo")
-    with pytest.raises(errors.RequestRejected, match="the rest of the file") as refused:
-        audio.decode(talk + jingle, RATE)
-    assert refused.value.code == "invalid_audio"
+    try:
+        heard = audio.decode(talk + jingle, RATE)
+    except errors.RequestRejected as exc:
+        assert exc.code == "invalid_audio" and "the rest of the file" in str(exc)
+    else:  # FFmpeg 7.0
+        assert heard.size / RATE == pytest.approx(4.0, abs=0.1)
     assert audio.decode(talk + talk, RATE).size / RATE == pytest.approx(4.0, abs=0.1)
 
 
