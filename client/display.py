@@ -140,6 +140,7 @@ class Notes:
         self._mark = state / (EXPLAINED if what == RECORDING else f"{EXPLAINED}-of-{what}")
         self._what = what
         self._named = named
+        self._least = 2 if what == RECORDING else 1  # else it is as if it were not scattered
         self._resumes = True  # until it was printed
 
     def take(self, event: JobEvent[Any]) -> None:
@@ -148,7 +149,7 @@ class Notes:
             self._resumes = False
             say(f"privox-client: {clock_time(event.resumed)} were done before; going on from there")
         match event:
-            case Scattered(producers=producers) if producers and not self._named:
+            case Scattered(producers=producers) if producers >= self._least and not self._named:
                 self._named = True
                 self._explain(producers)
             case NotScattered(why):

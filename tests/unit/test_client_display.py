@@ -100,6 +100,8 @@ def test_where_nobody_is_there_no_strangers_are_spoken_of_and_they_are_later(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     for producers, said in ((0, ""), (1, "a stranger may read all of this text; with --only")):
+        Notes(tmp_path, named=False).take(Scattered(0.0, 100.0, producers, 0.0))
+        assert capsys.readouterr().err == "", "one hears all of a recording, scattered or not"
         Notes(tmp_path, named=False, what=TEXT).take(Scattered(0.0, 100.0, producers, 0.0))
         assert capsys.readouterr().err.startswith(f"privox-client: {said}" if said else "")
         assert (tmp_path / "scattering-was-explained-of-text").exists() == bool(said)
