@@ -11,6 +11,7 @@ import json
 import socket
 import struct
 from collections.abc import Callable
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from privox_dht.errors import EngineFailed
@@ -22,6 +23,7 @@ LENGTHS = struct.Struct("!II")  # bytes of JSON, bytes that follow it
 MAX_HEAD = 1 << 20  # bytes of JSON; a segment with all its words is a few KiB
 MAX_PAYLOAD = 1 << 24  # bytes; the longest piece of sound is a few MB
 MAX_FILES = 4  # that come with one message
+END_WAIT = 1.0  # seconds until the node has read a last message, and closed its side
 FINAL_KEYS = {"done", "refused", "failed"}  # keys, one of which is in the last message of an answer
 
 Message = tuple[dict[str, Any], bytes]
@@ -86,6 +88,15 @@ class Link:
             self.socket.sendall(frame(head, payload))
         except OSError as exc:
             raise Disconnected from exc
+
+    def end(self, head: dict[str, Any]) -> None:
+        """Send the last message, and close when the node has closed its side: if ours were closed
+        first, a request that is still on its way would fail, and the message be lost."""
+        with suppress(OSError, Disconnected), self.socket:
+            self.send(head)
+            self.socket.settimeout(END_WAIT)
+            while self.socket.recv(1 << 16):
+                pass
 
     def receive(self) -> Message:
         """The next message.

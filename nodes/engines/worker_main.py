@@ -169,8 +169,7 @@ class Fork:
         try:
             copy = self._jobs.pop(SPARE, None) or self._copy()
         except OSError as exc:
-            link.send({"failed": f"no process can be started ({exc.strerror})"})
-            link.socket.close()
+            link.end({"failed": f"no process can be started ({exc.strerror})"})
             self._control.send({"ended": job, "why": ""})
             return
         if nice:
